@@ -1,0 +1,57 @@
+/**
+ * Runs the levels named, one after the other, and ends with one line over all of them:
+ *
+ *   node scripts/test.ts unit kernel e2e
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+
+interface Report {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly numPendingTests: number;
+}
+
+const needsRoot = new Set(['kernel', 'e2e']);
+const levels = process.argv.slice(2);
+const total = { passed: 0, failed: 0, skipped: 0 };
+const root = process.getuid?.() === 0;
+
+if (!root && levels.some((level) => needsRoot.has(level))) {
+  console.error('The levels kernel and e2e load programs and make network namespaces: run `sudo npm test`.');
+  console.error('As any user: npm run test:unit');
+  process.exit(1);
+}
+
+mkdirSync('build/reports', { recursive: true });
+for (const level of levels) {
+  console.log(`\n== ${level} ==`);
+  const report = `build/reports/${level}.json`;
+  rmSync(report, { force: true });
+  const { status } = spawnSync(
+    process.execPath,
+    [
+      'node_modules/vitest/vitest.mjs',
+      'run',
+      '--project',
+      level,
+      '--passWithNoTests',
+      '--reporter=default',
+      '--reporter=json',
+      `--outputFile.json=${report}`,
+    ],
+    { stdio: 'inherit' },
+  );
+  if (!existsSync(report)) {
+    total.failed++;
+    continue;
+  }
+  const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(readFileSync(report, 'utf8')) as Report;
+  total.passed += numPassedTests;
+  total.skipped += numPendingTests;
+  // A file that does not even load, or an error outside of a test, fails the run without a failed test.
+  total.failed += numFailedTests === 0 && status !== 0 ? 1 : numFailedTests;
+}
+
+console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+process.exit(total.failed === 0 ? 0 : 1);
