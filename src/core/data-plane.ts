@@ -1,0 +1,113 @@
+import type { Address, Protocol, Vip } from './model.ts';
+
+/**
+ * The language between the planner and whatever carries its plans out: what is in the maps, and what can be done to
+ * them. Numbers are this host’s own: indexes into the maps, never published.
+ */
+
+/** Slots of a ring; a prime, as Maglev (Eisenbud et al., NSDI 2016, section 3.4) asks for. */
+export const RING_SLOTS = 65_537;
+
+/** `address|port|protocol`: what a packet is matched by, so no two VIPs share it. */
+export type VipId = `${Address}|${number}|${Protocol}`;
+
+export function vipId(vip: Pick<Vip, 'address' | 'port' | 'protocol'>): VipId {
+  return `${vip.address}|${vip.port}|${vip.protocol}`;
+}
+
+/** The parts of a VIP’s identity. */
+export function splitVipId(id: VipId): { address: Address; port: number; protocol: Protocol } {
+  const [address, port, protocol] = id.split('|') as [Address, string, Protocol];
+  return { address, port: Number(port), protocol };
+}
+
+/** The program’s settings in comparable form. */
+export interface SettingsImage {
+  /** Eight 64-bit words as 16 hex digits each, joined by commas. */
+  readonly hashKeys: string;
+  /** Prefix of outer IPv4 sources, such as `172.16.0.0/16`. */
+  readonly outerV4: string;
+  /** Largest IP packet, outer header included, in bytes. */
+  readonly mtu: number;
+  /** `02:00:00:00:00:01`; all zero: not known, packets for VIPs are dropped and counted. */
+  readonly gatewayMac: string;
+  readonly ownMac: string;
+}
+
+export interface RealRecord {
+  readonly address: Address;
+  /** Number of its pool. */
+  readonly pool: number;
+  /** 0 to 255; flows remembered under another one are void. */
+  readonly generation: number;
+}
+
+export interface VipRecord {
+  readonly number: number;
+  readonly pool: number;
+}
+
+/** A ring as it is to be built: members sorted by address bytes, each with the number that its slots get. */
+export interface RingSpec {
+  readonly seed: string;
+  readonly members: readonly { readonly address: Address; readonly weight: number; readonly number: number }[];
+}
+
+/** Equal texts mean equal rings, slot by slot. */
+export function ringSignature(spec: RingSpec): string {
+  return `${spec.seed}:${spec.members.map((m) => `${m.address}*${m.weight}=${m.number}`).join(',')}`;
+}
+
+/** What the maps hold now. */
+export interface Observed {
+  readonly settings: SettingsImage | null;
+  /** By address: the protocols that its VIPs serve. */
+  readonly addresses: ReadonlyMap<Address, ReadonlySet<Protocol>>;
+  readonly vips: ReadonlyMap<VipId, VipRecord>;
+  /** By number; never 0. */
+  readonly reals: ReadonlyMap<number, RealRecord>;
+  /** Numbers that were given up, with the generation their next user gets. A number in neither map starts at 0. */
+  readonly freed: ReadonlyMap<number, number>;
+  /** By pool number: the signature of its ring, or an unequal text when the ring is not one that this agent made. */
+  readonly rings: ReadonlyMap<number, string>;
+  /** Which pool has which number. */
+  readonly pools: ReadonlyMap<string, number>;
+  readonly limits: Limits;
+}
+
+/** How many numbers there are: valid ones are 0 to limit - 1 (reals: 1 to limit - 1). */
+export interface Limits {
+  readonly vips: number;
+  readonly pools: number;
+  readonly reals: number;
+}
+
+export interface RingChange {
+  readonly pool: number;
+  readonly spec: RingSpec;
+}
+
+export type MapOp =
+  | { readonly op: 'settings'; readonly settings: SettingsImage }
+  /** Claims a number for a pool, before anything under that number exists. */
+  | { readonly op: 'name-pool'; readonly pool: number; readonly name: string }
+  | { readonly op: 'put-real'; readonly number: number; readonly real: RealRecord }
+  /** All at once: after it every one of these rings is the new one, before it none. */
+  | { readonly op: 'swap-rings'; readonly rings: readonly RingChange[] }
+  | { readonly op: 'put-address'; readonly address: Address; readonly protocols: ReadonlySet<Protocol> }
+  /** `fresh`: the number had no VIP before, or another one: its counters start at 0. */
+  | { readonly op: 'put-vip'; readonly vip: Vip; readonly record: VipRecord; readonly fresh: boolean }
+  | { readonly op: 'delete-vip'; readonly id: VipId }
+  | { readonly op: 'delete-address'; readonly address: Address }
+  /** Removes the rings and gives up the numbers of these pools. */
+  | { readonly op: 'remove-pools'; readonly pools: readonly number[] }
+  /** Gives the number up; every flow that remembers it is void from here on. */
+  | { readonly op: 'void-real'; readonly number: number; readonly generation: number };
+
+/** Whatever carries plans out. */
+export interface DataPlane {
+  /** Reads the maps anew. */
+  observe(): Observed;
+  /** @throws PilotfishError PF_MAP or PF_MAP_FULL; what was done before stays done. */
+  apply(op: MapOp): Promise<void>;
+}

@@ -1,0 +1,115 @@
+/**
+ * The desired state after parsing: checked, defaulted and canonical. Everything here is immutable data; how it
+ * is written in a store or a file is the business of parse-state.ts.
+ */
+
+export const protocols = ['tcp', 'udp'] as const;
+export type Protocol = (typeof protocols)[number];
+
+export const encaps = ['ipip'] as const;
+export type Encap = (typeof encaps)[number];
+
+export const realStates = ['active', 'drain', 'maintenance'] as const;
+export type RealState = (typeof realStates)[number];
+
+export const onDownModes = ['keep', 'rehash'] as const;
+export type OnDown = (typeof onDownModes)[number];
+
+/** An IP address in canonical text: IPv4 dotted quad, IPv6 as RFC 5952 writes it. */
+export type Address = string;
+
+export interface Settings {
+  /** 1 to 16 bytes as lower-case hex; keys the flow hash and the rings. */
+  readonly seed: string;
+  /** Prefixes that sources of outer headers are drawn from. */
+  readonly outerSource: { readonly v4: string; readonly v6: string };
+}
+
+export interface Vip {
+  readonly name: string;
+  readonly address: Address;
+  /** 0 to 65535; 0 stands for every port. */
+  readonly port: number;
+  readonly protocol: Protocol;
+  /** Name of a pool of the same snapshot. */
+  readonly pool: string;
+}
+
+export interface TcpCheck {
+  readonly type: 'tcp';
+  /** 1 to 65535; `null` means the VIP’s port, which parsing has already proven to be a single one. */
+  readonly port: number | null;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  /** Interval while the outcome is changing: between the first deviating result and the transition. */
+  readonly fastIntervalMs: number;
+  /** Interval while the real is down. */
+  readonly downIntervalMs: number;
+  /** Consecutive successes that turn a real up. */
+  readonly rise: number;
+  /** Consecutive failures that turn a real down. */
+  readonly fall: number;
+}
+
+export type Check = TcpCheck;
+
+export interface Real {
+  readonly id: string;
+  readonly address: Address;
+  /** 0 to 1000; 0 takes no new flows. */
+  readonly weight: number;
+  readonly state: RealState;
+}
+
+export interface Pool {
+  readonly name: string;
+  readonly encap: Encap;
+  /** Never empty; the port of each check is resolved. */
+  readonly checks: readonly Check[];
+  /** 0 to 1: less weight up than this, and every real that people have not drained counts as up. */
+  readonly minHealthy: number;
+  readonly onDown: OnDown;
+  /** How long a real whose key vanished keeps its flows, in milliseconds. */
+  readonly removeAfterMs: number;
+  /** Sorted by address bytes, no address twice: the order that the ring is built in. */
+  readonly reals: readonly Real[];
+}
+
+/**
+ * The source’s own version of a state. The number alone does not order states: it restarts when a store is
+ * restored or rebuilt, and then the generation (for etcd the cluster id) differs.
+ */
+export interface Revision {
+  readonly generation: string;
+  readonly number: number;
+}
+
+/** A key or file path that was refused, and the value that stays in force instead. */
+export interface Rejection {
+  /** Relative to the prefix (`desired/vips/web`), with the field where one is to blame (`desired/vips/web: port`). */
+  readonly path: string;
+  readonly value: string;
+  readonly message: string;
+  readonly fix: string;
+  /** True when an earlier good value of the same key stays in force. */
+  readonly keptLastGood: boolean;
+}
+
+export interface Snapshot {
+  readonly revision: Revision;
+  readonly settings: Settings;
+  /** By name, in name order. */
+  readonly vips: ReadonlyMap<string, Vip>;
+  readonly pools: ReadonlyMap<string, Pool>;
+  readonly rejected: readonly Rejection[];
+}
+
+/** The identity of a real across everything: pool and address, never its id or number. */
+export type RealKey = `${string}|${Address}`;
+
+export function realKey(pool: string, address: Address): RealKey {
+  return `${pool}|${address}`;
+}
+
+/** What one LB has concluded about a real by its own checks. */
+export type Observation = 'up' | 'down' | 'unknown';

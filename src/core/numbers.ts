@@ -1,0 +1,54 @@
+import { PilotfishError } from './errors.ts';
+
+const limitField = { vips: 'limits.vips', pools: 'limits.pools', reals: 'limits.reals' } as const;
+
+/**
+ * Hands out free numbers of one map. The number with the lowest generation comes first, so that reuse goes round all
+ * of them before a generation can come back to a value that some flow still remembers.
+ */
+export class Numbers {
+  readonly #map: keyof typeof limitField;
+  readonly #limit: number;
+  readonly #first: number;
+  readonly #taken: ReadonlySet<number>;
+  readonly #generations: ReadonlyMap<number, number>;
+  #free: number[] | null = null;
+
+  /** @param limit numbers are `first` to `limit - 1` */
+  constructor(
+    map: keyof typeof limitField,
+    limit: number,
+    first: number,
+    taken: ReadonlySet<number>,
+    generations: ReadonlyMap<number, number> = new Map(),
+  ) {
+    this.#map = map;
+    this.#limit = limit;
+    this.#first = first;
+    this.#taken = taken;
+    this.#generations = generations;
+  }
+
+  /** @throws PilotfishError PF_MAP_FULL */
+  take(what: string): number {
+    this.#free ??= this.#sortedFree();
+    const number = this.#free.pop();
+    if (number === undefined)
+      throw new PilotfishError(
+        'PF_MAP_FULL',
+        `${this.#map} holds ${this.#limit - this.#first} entries while adding ${what}`,
+        {
+          fix: `raise ${limitField[this.#map]} in agent.yaml and restart the agent, or remove what is unused`,
+        },
+      );
+    return number;
+  }
+
+  /** Descending, so that the next one is popped off the end. */
+  #sortedFree(): number[] {
+    const free: number[] = [];
+    for (let number = this.#limit - 1; number >= this.#first; number--) if (!this.#taken.has(number)) free.push(number);
+    const generation = (number: number): number => this.#generations.get(number) ?? 0;
+    return free.sort((a, b) => generation(b) - generation(a) || b - a);
+  }
+}
