@@ -1,0 +1,156 @@
+import { mkdirSync, rmdirSync, unlinkSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { Logger } from 'pino';
+import { PilotfishError } from '../core/errors.ts';
+import { maps } from './layout.gen.ts';
+import type { BpfLink } from './native.ts';
+import { interfaceIndex, isBpffs, openPinnedLink } from './native.ts';
+import type { LoadedProgram } from './program.ts';
+
+/**
+ * Program, maps and link in bpffs, so that forwarding outlives the agent:
+ *
+ *     <pinDir>/link  <pinDir>/program  <pinDir>/maps/<name>
+ */
+
+export type Mode = 'driver' | 'generic';
+
+export interface AttachOptions {
+  readonly interface: string;
+  readonly mode: Mode | 'auto';
+  readonly pinDir: string;
+  readonly log: Logger;
+}
+
+export interface Attachment {
+  readonly mode: Mode | 'kept';
+  /** True when a running program was replaced without a gap. */
+  readonly replaced: boolean;
+  /** Closes this process’s handle; forwarding goes on. */
+  close(): void;
+}
+
+const linkPath = (pinDir: string): string => join(pinDir, 'link');
+
+/** @throws PilotfishError PF_BPFFS */
+export function checkPinDir(pinDir: string): void {
+  if (isBpffs(dirname(pinDir))) return;
+  throw new PilotfishError(
+    'PF_BPFFS',
+    `${dirname(pinDir)} is not a bpf file system, so nothing can be pinned under ${pinDir}`,
+    {
+      fix: 'mount -t bpf bpf /sys/fs/bpf, or set pinDir in agent.yaml to a folder directly under a mounted one',
+    },
+  );
+}
+
+/** What an earlier agent left behind, in words; null when there is nothing. */
+export function describeFound(pinDir: string): string | null {
+  const link = openPinnedLink(linkPath(pinDir));
+  if (link === null) return null;
+  const { progId, ifindex } = link.info;
+  link.close();
+  return ifindex === 0
+    ? `a link at ${linkPath(pinDir)} whose interface is gone`
+    : `program ${progId} attached to interface index ${ifindex}, pinned at ${linkPath(pinDir)}`;
+}
+
+function attachAnew(loaded: LoadedProgram, ifindex: number, options: AttachOptions): { link: BpfLink; mode: Mode } {
+  if (options.mode !== 'auto') return { link: loaded.program.attachXdp(ifindex, options.mode), mode: options.mode };
+  try {
+    return { link: loaded.program.attachXdp(ifindex, 'driver'), mode: 'driver' };
+  } catch (error) {
+    const { code, errno } = (error as PilotfishError & { cause?: { errno?: number } }).cause as {
+      code?: string;
+      errno?: number;
+    };
+    const unsupported = errno === EOPNOTSUPP || errno === EINVAL;
+    if (!unsupported) throw error;
+    options.log.warn(
+      { interface: options.interface, err: error, code },
+      'the driver has no native XDP (or not at this MTU); falling back to generic mode, which is several times slower',
+    );
+    return { link: loaded.program.attachXdp(ifindex, 'generic'), mode: 'generic' };
+  }
+}
+
+const EINVAL = 22;
+const EOPNOTSUPP = 95;
+
+/**
+ * Puts the loaded program in charge of the interface and pins it. An earlier agent’s link is updated in place, so no
+ * packet finds no program.
+ *
+ * @throws PilotfishError PF_INTERFACE, PF_ATTACH, PF_PIN
+ */
+export function attach(loaded: LoadedProgram, options: AttachOptions): Attachment {
+  const ifindex = interfaceIndex(options.interface);
+  if (ifindex === null)
+    throw new PilotfishError('PF_INTERFACE', `interface ${options.interface} is gone`, {
+      fix: 'bring it back and restart the agent',
+    });
+  const found = openPinnedLink(linkPath(options.pinDir));
+  if (found !== null && found.info.ifindex === ifindex) {
+    found.update(loaded.program);
+    repin(loaded, null, options.pinDir);
+    return { mode: 'kept', replaced: true, close: () => found.close() };
+  }
+  if (found !== null) {
+    found.detach();
+    found.close();
+    unlinkSync(linkPath(options.pinDir));
+  }
+  const { link, mode } = attachAnew(loaded, ifindex, options);
+  repin(loaded, link, options.pinDir);
+  return { mode, replaced: false, close: () => link.close() };
+}
+
+/** @param link null: the pinned one stays */
+function repin(loaded: LoadedProgram, link: BpfLink | null, pinDir: string): void {
+  mkdirSync(join(pinDir, 'maps'), { recursive: true, mode: 0o700 });
+  for (const name of Object.keys(maps)) {
+    const path = join(pinDir, 'maps', name);
+    removeIfThere(unlinkSync, path);
+    loaded.object.map(name).pin(path);
+  }
+  removeIfThere(unlinkSync, join(pinDir, 'program'));
+  loaded.program.pin(join(pinDir, 'program'));
+  link?.pin(linkPath(pinDir));
+}
+
+/**
+ * Takes the program off the interface and removes every pin.
+ *
+ * @returns what was removed, in words; empty when there was nothing
+ */
+export function detach(pinDir: string): string[] {
+  const removed: string[] = [];
+  const found = openPinnedLink(linkPath(pinDir));
+  if (found !== null) {
+    removed.push(`program ${found.info.progId} from interface index ${found.info.ifindex}`);
+    // Detached, not only unpinned: an agent that still runs holds the link too.
+    found.detach();
+    found.close();
+  }
+  // Only what is ours by name: a mistyped pin directory must not cost somebody else's pins.
+  const pins = [
+    ...Object.keys(maps).map((name) => join(pinDir, 'maps', name)),
+    join(pinDir, 'program'),
+    linkPath(pinDir),
+  ];
+  for (const pin of pins) if (removeIfThere(unlinkSync, pin)) removed.push(`pin ${pin}`);
+  for (const directory of [join(pinDir, 'maps'), pinDir]) removeIfThere(rmdirSync, directory);
+  return removed;
+}
+
+/** False when there was nothing to remove, or a directory holds something else. */
+function removeIfThere(remove: (path: string) => void, path: string): boolean {
+  try {
+    remove(path);
+    return true;
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTEMPTY') return false;
+    throw new PilotfishError('PF_PIN', `${path} cannot be removed: ${message}`, { cause });
+  }
+}

@@ -1,0 +1,127 @@
+import type { DataPlane, Limits, MapOp, Observed, RealRecord, RingSpec, VipId, VipRecord } from '../core/data-plane.ts';
+import { ringSignature, vipId } from '../core/data-plane.ts';
+import type { Address, Protocol } from '../core/model.ts';
+import type { RingBuilder } from '../core/ring-builder.ts';
+import { indexKey, indexOf } from './codec.ts';
+import { structs } from './layout.gen.ts';
+import type { MapName, MapStore } from './map-store.ts';
+import * as records from './records.ts';
+
+const FIRST = indexKey(0);
+
+/**
+ * Carries plans out on a MapStore and reads back what is there. What the maps cannot hold, which pool has which number
+ * and what each ring was made of, is kept here.
+ */
+export class MapDataPlane implements DataPlane {
+  readonly #store: MapStore;
+  readonly #rings: RingBuilder;
+  readonly #limits: Limits;
+  readonly #poolNumbers = new Map<string, number>();
+  readonly #signatures = new Map<number, string>();
+
+  constructor(store: MapStore, rings: RingBuilder) {
+    this.#store = store;
+    this.#rings = rings;
+    this.#limits = {
+      vips: Math.min(store.maxEntries('vips'), store.maxEntries('vip_traffic')),
+      pools: store.maxEntries('rings'),
+      reals: Math.min(store.maxEntries('reals'), store.maxEntries('real_traffic')),
+    };
+  }
+
+  observe(): Observed {
+    const store = this.#store;
+    const settings = store.get('settings', FIRST);
+    const addresses = new Map<Address, Set<Protocol>>();
+    for (const [key, value] of store.entries('vip_addresses'))
+      addresses.set(records.decodeAddressKey(key), records.decodeServed(value));
+    const vips = new Map<VipId, VipRecord>();
+    for (const [key, value] of store.entries('vips')) vips.set(records.decodeVipKey(key), records.decodeVip(value));
+    const reals = new Map<number, RealRecord>();
+    const freed = new Map<number, number>();
+    for (const [key, value] of store.entries('reals')) {
+      const real = records.decodeReal(value);
+      if (real.address !== null) reals.set(indexOf(key), real);
+      else if (real.generation > 0) freed.set(indexOf(key), real.generation);
+    }
+    const rings = new Map<number, string>();
+    for (const [pool, id] of store.ringIds()) rings.set(pool, this.#signatures.get(id) ?? `not ours: ${id}`);
+    return {
+      settings: settings === null ? null : records.decodeSettings(settings),
+      addresses,
+      vips,
+      reals,
+      freed,
+      rings,
+      pools: new Map(this.#poolNumbers),
+      limits: this.#limits,
+    };
+  }
+
+  async apply(op: MapOp): Promise<void> {
+    const store = this.#store;
+    switch (op.op) {
+      case 'settings':
+        return store.put('settings', FIRST, records.encodeSettings(op.settings));
+      case 'put-real':
+        this.#resetTraffic('real_traffic', op.number);
+        return store.put('reals', indexKey(op.number), records.encodeReal(op.real));
+      case 'void-real':
+        return store.put('reals', indexKey(op.number), records.encodeVoidReal(op.generation));
+      case 'name-pool':
+        this.#poolNumbers.set(op.name, op.pool);
+        return;
+      case 'swap-rings':
+        return this.#swapRings(op.rings);
+      case 'remove-pools':
+        return this.#removePools(op.pools);
+      case 'put-address':
+        return store.put('vip_addresses', records.encodeAddressKey(op.address), records.encodeServed(op.protocols));
+      case 'delete-address':
+        store.delete('vip_addresses', records.encodeAddressKey(op.address));
+        return;
+      case 'put-vip':
+        if (op.fresh) this.#resetTraffic('vip_traffic', op.record.number);
+        return store.put('vips', records.encodeVipKey(vipId(op.vip)), records.encodeVip(op.record));
+      case 'delete-vip':
+        store.delete('vips', records.encodeVipKey(op.id));
+        return;
+    }
+  }
+
+  async #swapRings(changes: Extract<MapOp, { op: 'swap-rings' }>['rings']): Promise<void> {
+    const fills = changes.map(({ pool, spec }) => ({ pool, fill: (slots: Uint16Array) => this.#fill(spec, slots) }));
+    const ids = await this.#store.swapRings(fills);
+    changes.forEach(({ spec }, i) => {
+      this.#signatures.set(ids[i] ?? -1, ringSignature(spec));
+    });
+    this.#forgetGoneRings();
+  }
+
+  async #removePools(pools: readonly number[]): Promise<void> {
+    await this.#store.removeRings(pools);
+    for (const [name, number] of this.#poolNumbers) if (pools.includes(number)) this.#poolNumbers.delete(name);
+    this.#forgetGoneRings();
+  }
+
+  /** The kernel gives the ids of freed maps to no other map, so a stale entry would only be a leak. */
+  #forgetGoneRings(): void {
+    const live = new Set(this.#store.ringIds().values());
+    for (const id of this.#signatures.keys()) if (!live.has(id)) this.#signatures.delete(id);
+  }
+
+  #fill(spec: RingSpec, slots: Uint16Array): void {
+    const { indexes } = this.#rings.ring(spec.seed, spec.members);
+    if (indexes === null) {
+      slots.fill(0);
+      return;
+    }
+    const numbers = Uint16Array.from(spec.members, (member) => member.number);
+    for (let slot = 0; slot < slots.length; slot++) slots[slot] = numbers[indexes[slot] ?? 0] ?? 0;
+  }
+
+  #resetTraffic(map: MapName, number: number): void {
+    this.#store.put(map, indexKey(number), new Uint8Array(structs.pf_traffic.size * this.#store.cpus));
+  }
+}

@@ -1,0 +1,97 @@
+import { RING_SLOTS } from '../core/data-plane.ts';
+import { PilotfishError } from '../core/errors.ts';
+import { maps } from './layout.gen.ts';
+import type { MapName, MapStore, RingFill } from './map-store.ts';
+
+const ARRAY_TYPES: readonly number[] = [2, 6];
+
+const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+
+/** The maps in memory: array maps are full of zeros from the start, hash maps are empty, as the kernel’s are. */
+export class MemoryMapStore implements MapStore {
+  readonly cpus = 1;
+  readonly #maxEntries: Readonly<Partial<Record<MapName | 'rings', number>>>;
+  readonly #content = new Map<MapName, Map<string, Uint8Array>>();
+  readonly #rings = new Map<number, { id: number; slots: Uint16Array }>();
+  #nextId = 1;
+
+  constructor(maxEntries: Readonly<Partial<Record<MapName | 'rings', number>>> = {}) {
+    this.#maxEntries = {
+      rings: 64,
+      vips: 64,
+      vip_addresses: 64,
+      vip_traffic: 64,
+      reals: 256,
+      real_traffic: 256,
+      ...maxEntries,
+    };
+  }
+
+  maxEntries(map: MapName | 'rings'): number {
+    return this.#maxEntries[map] ?? 1;
+  }
+
+  put(map: MapName, key: Uint8Array, value: Uint8Array): void {
+    this.#check(map, key, value);
+    const content = this.#map(map);
+    if (!content.has(text(key)) && content.size >= this.maxEntries(map))
+      throw new PilotfishError('PF_MAP_FULL', `map ${map} holds ${content.size} of ${this.maxEntries(map)} entries`);
+    content.set(text(key), value.slice());
+  }
+
+  get(map: MapName, key: Uint8Array): Uint8Array | null {
+    return this.#map(map).get(text(key))?.slice() ?? null;
+  }
+
+  delete(map: MapName, key: Uint8Array): boolean {
+    return this.#map(map).delete(text(key));
+  }
+
+  *entries(map: MapName): Iterable<readonly [Uint8Array, Uint8Array]> {
+    for (const [key, value] of this.#map(map)) yield [Uint8Array.from(Buffer.from(key, 'hex')), value.slice()];
+  }
+
+  async swapRings(rings: readonly RingFill[]): Promise<readonly number[]> {
+    const made = rings.map(({ pool, fill }) => {
+      const slots = new Uint16Array(RING_SLOTS);
+      fill(slots);
+      return { pool, ring: { id: this.#nextId++, slots } };
+    });
+    for (const { pool, ring } of made) this.#rings.set(pool, ring);
+    return made.map(({ ring }) => ring.id);
+  }
+
+  async removeRings(pools: readonly number[]): Promise<void> {
+    for (const pool of pools) this.#rings.delete(pool);
+  }
+
+  ringIds(): ReadonlyMap<number, number> {
+    return new Map([...this.#rings].map(([pool, { id }]) => [pool, id]));
+  }
+
+  /** The slots of a pool’s ring, for tests and dumps. */
+  slots(pool: number): Uint16Array | null {
+    return this.#rings.get(pool)?.slots ?? null;
+  }
+
+  #map(map: MapName): Map<string, Uint8Array> {
+    let content = this.#content.get(map);
+    if (content === undefined) {
+      content = new Map();
+      if (ARRAY_TYPES.includes(maps[map].type))
+        for (let i = 0; i < this.maxEntries(map); i++)
+          content.set(text(new Uint8Array(Uint32Array.of(i).buffer)), new Uint8Array(maps[map].valueSize));
+      this.#content.set(map, content);
+    }
+    return content;
+  }
+
+  #check(map: MapName, key: Uint8Array, value: Uint8Array): void {
+    const { keySize, valueSize } = maps[map];
+    if (key.length !== keySize || value.length !== valueSize)
+      throw new PilotfishError(
+        'PF_MAP',
+        `map ${map} takes keys of ${keySize} and values of ${valueSize} bytes, not ${key.length} and ${value.length}`,
+      );
+  }
+}
