@@ -1,6 +1,6 @@
 /**
- * What the addon exports, by shape alone: handles, bytes and numbers. src/dataplane/native.ts is the only user; it gives
- * all of this names, defaults and errors for people. Every function may throw NativeFailure (errors.ts).
+ * What the addon exports, by shape alone: handles, bytes and numbers. The classes beside this file give it names,
+ * defaults and errors for people. Every function may throw NativeFailure (errors.ts).
  */
 
 export interface NativeAddon {
@@ -118,7 +118,7 @@ export interface LinkInfo {
 }
 
 export interface TestRunResult {
-  /** The program’s verdict: XDP_ABORTED 0, XDP_DROP 1, XDP_PASS 2, XDP_TX 3, XDP_REDIRECT 4. Of live frames always 0. */
+  /** The verdict: XDP_ABORTED 0, XDP_DROP 1, XDP_PASS 2, XDP_TX 3, XDP_REDIRECT 4. Of live frames always 0. */
   readonly retval: number;
   /** The frame as the program left it after the last round; empty for live frames. */
   readonly data: Uint8Array<ArrayBuffer>;

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace pilotfish {
+
+struct TestRun {
+  std::vector<uint8_t> frame;
+  uint32_t repeat = 1;
+  uint32_t out_size = 0;        // bytes of room for the frame that comes out; unused by live frames
+  std::optional<uint32_t> cpu;  // the calling thread is moved there for the run
+  uint32_t ingress_ifindex = 0;
+  bool live_frames = false;  // verdicts take effect: TX and REDIRECT really send
+  uint32_t batch_size = 0;
+};
+
+struct TestRunResult {
+  uint32_t retval = 0;
+  uint32_t duration_ns = 0;  // mean of one round
+  std::vector<uint8_t> frame;
+};
+
+// BPF_PROG_TEST_RUN of an XDP program, in the network namespace of the calling thread.
+TestRunResult RunProgram(int fd, const TestRun& run);
+
+}  // namespace pilotfish

@@ -1,0 +1,138 @@
+import { vipId } from './core/data-plane.ts';
+import type { RealObservation } from './core/health-state.ts';
+import type { RealKey, Snapshot } from './core/model.ts';
+import { realKey } from './core/model.ts';
+import type { RingBuilder } from './core/ring-builder.ts';
+import { readReasons, readTraffic } from './dataplane/counters.ts';
+import type { MapStore } from './dataplane/map-store.ts';
+import type { ReconcilerStatus } from './sync/reconciler.ts';
+import type { SourceStatus } from './sync/source.ts';
+import { version } from './version.ts';
+
+/** What GET /v1/state tells about this LB; `pilotfish status` prints it. Counters are JSON numbers, exact to 2^53. */
+export interface AgentState {
+  readonly lb: string;
+  readonly version: string;
+  readonly interface: string;
+  readonly gateway: { readonly address: string; readonly mac: string };
+  /** `driver`, `generic`, `kept` when an earlier agent’s link was taken over, null while not attached. */
+  readonly attached: string | null;
+  readonly ready: boolean;
+  /** Why not ready; alarms that do not stop forwarding. */
+  readonly problems: readonly string[];
+  readonly source: SourceStatus;
+  readonly revision: { readonly generation: string; readonly number: number } | null;
+  readonly reconciles: { readonly applied: number; readonly failures: number; readonly lastError: string | null };
+  readonly vips: readonly VipState[];
+  readonly pools: readonly PoolState[];
+  readonly reasons: Readonly<Record<string, number>>;
+  readonly rejected: Snapshot['rejected'];
+}
+
+export interface VipState {
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+  readonly protocol: string;
+  readonly pool: string;
+  readonly packets: number;
+  readonly bytes: number;
+}
+
+export interface PoolState {
+  readonly name: string;
+  /** Digest of the ring over addresses; equal on LBs that agree. */
+  readonly digest: string;
+  /** True when so few reals are up that health is ignored. */
+  readonly floor: boolean;
+  readonly reals: readonly RealState[];
+}
+
+export interface RealState {
+  readonly id: string;
+  readonly address: string;
+  readonly weight: number;
+  readonly state: string;
+  readonly health: string;
+  readonly reason: string;
+  /** Wall-clock milliseconds of the last transition. */
+  readonly since: number;
+  /** Slots of the ring that are its own, of 65,537. */
+  readonly slots: number;
+  readonly packets: number;
+  readonly bytes: number;
+}
+
+/** The parts that the state is read from. */
+export interface StateSources {
+  readonly status: ReconcilerStatus;
+  readonly store: MapStore;
+  readonly rings: RingBuilder;
+  readonly observations: ReadonlyMap<RealKey, RealObservation>;
+}
+
+/** What only the agent itself knows. */
+export type AgentFacts = Pick<
+  AgentState,
+  'lb' | 'interface' | 'gateway' | 'attached' | 'ready' | 'problems' | 'source' | 'rejected'
+>;
+
+const NO_TRAFFIC = { packets: 0, bytes: 0 } as const;
+
+function traffic(store: MapStore, map: 'vip_traffic' | 'real_traffic', number: number | undefined) {
+  if (number === undefined) return NO_TRAFFIC;
+  const { packets, bytes } = readTraffic(store, map, number);
+  return { packets: Number(packets), bytes: Number(bytes) };
+}
+
+function vipStates({ status, store }: StateSources): VipState[] {
+  return [...(status.snapshot?.vips.values() ?? [])].map((vip) => ({
+    ...vip,
+    ...traffic(store, 'vip_traffic', status.observed?.vips.get(vipId(vip))?.number),
+  }));
+}
+
+function poolStates({ status, store, rings, observations }: StateSources): PoolState[] {
+  const { snapshot, target, observed } = status;
+  if (snapshot === null || target === null || observed === null) return [];
+  const numbers = new Map<string, number>();
+  for (const [number, real] of observed.reals) numbers.set(`${real.pool}|${real.address}`, number);
+  return [...snapshot.pools.values()].map((pool) => {
+    const wanted = target.pools.get(pool.name);
+    const members = wanted?.ring ?? [];
+    const ring = rings.ring(target.seed, members);
+    const poolNumber = observed.pools.get(pool.name);
+    const reals = pool.reals.map(({ id, address, weight, state }) => {
+      const observation = observations.get(realKey(pool.name, address));
+      return {
+        id,
+        address,
+        weight,
+        state,
+        health: observation?.observation ?? 'unknown',
+        reason: observation?.reason ?? 'not checked: no VIP uses the pool',
+        since: observation?.since ?? 0,
+        slots: ring.slots[members.findIndex((member) => member.address === address)] ?? 0,
+        ...traffic(store, 'real_traffic', numbers.get(`${poolNumber}|${address}`)),
+      };
+    });
+    return { name: pool.name, digest: ring.digest, floor: wanted?.floor ?? false, reals };
+  });
+}
+
+function reasonStates(store: MapStore): Record<string, number> {
+  return Object.fromEntries(Object.entries(readReasons(store)).map(([name, count]) => [name, Number(count)]));
+}
+
+export function agentState(facts: AgentFacts, sources: StateSources): AgentState {
+  const { snapshot, applied, failures, lastError } = sources.status;
+  return {
+    ...facts,
+    version,
+    revision: snapshot?.revision ?? null,
+    reconciles: { applied, failures, lastError },
+    vips: vipStates(sources),
+    pools: poolStates(sources),
+    reasons: reasonStates(sources.store),
+  };
+}

@@ -1,0 +1,230 @@
+import type { Logger } from 'pino';
+import { AdminServer } from './admin/server.ts';
+import type { AgentState } from './agent-state.ts';
+import { agentState } from './agent-state.ts';
+import type { AgentConfig } from './config.ts';
+import { checkTargets } from './core/check-targets.ts';
+import type { HealthTransition } from './core/health-state.ts';
+import type { Observation, RealKey, Snapshot } from './core/model.ts';
+import { realKey } from './core/model.ts';
+import { RingBuilder } from './core/ring-builder.ts';
+import type { Attachment } from './dataplane/attachment.ts';
+import { attach, checkPinDir, describeFound } from './dataplane/attachment.ts';
+import { MapDataPlane } from './dataplane/dataplane.ts';
+import { HostLink } from './dataplane/host-link.ts';
+import type { LoadedProgram } from './dataplane/program.ts';
+import { loadProgram } from './dataplane/program.ts';
+import { FleetPublisher } from './fleet/publisher.ts';
+import { Health } from './health/health.ts';
+import { EtcdLeasedKeys } from './sync/etcd-lease.ts';
+import { EtcdSource } from './sync/etcd-source.ts';
+import { Reconciler } from './sync/reconciler.ts';
+import { SnapshotStore } from './sync/snapshot-store.ts';
+import { version } from './version.ts';
+
+/** How long first checks may take before the program is attached with whatever is known by then. */
+const WARM_UP_MS = 5_000;
+
+/**
+ * The composition root: builds the parts and wires them. The order matters for those who restart it under traffic:
+ * the program is loaded and its maps are filled first, and only then does it replace the one that is attached.
+ */
+export class Agent {
+  /** Rejects when the agent cannot go on, such as when another live LB has its name. */
+  readonly failed: Promise<never>;
+  readonly #config: AgentConfig;
+  readonly #log: Logger;
+  readonly #link: HostLink;
+  readonly #loaded: LoadedProgram;
+  readonly #rings: RingBuilder;
+  readonly #snapshots: SnapshotStore;
+  readonly #health: Health;
+  readonly #reconciler: Reconciler;
+  readonly #source: EtcdSource;
+  readonly #publisher: FleetPublisher;
+  #admin: AdminServer | undefined;
+  #attachment: Attachment | null = null;
+  #warmUpOver = false;
+  #warmUpTimer: NodeJS.Timeout | undefined;
+  #fail: (error: unknown) => void = () => {};
+
+  /**
+   * @throws PilotfishError for everything that makes it pointless to start: interface, gateway, pin directory, a program
+   * that cannot be loaded. A store that does not answer is no such thing.
+   */
+  static async start(config: AgentConfig, log: Logger): Promise<Agent> {
+    checkPinDir(config.pinDir);
+    const link = await HostLink.open({ interface: config.interface, gateway: config.gateway, mtu: config.mtu, log });
+    let loaded: LoadedProgram | undefined;
+    try {
+      loaded = await loadProgram({ ...config.limits, flowsPerCpu: config.flowCache.entriesPerCpu });
+      const agent = new Agent(config, log, link, loaded);
+      await agent.#start();
+      return agent;
+    } catch (error) {
+      loaded?.object.close();
+      await link.close();
+      throw error;
+    }
+  }
+
+  private constructor(config: AgentConfig, log: Logger, link: HostLink, loaded: LoadedProgram) {
+    this.#config = config;
+    this.#log = log;
+    this.#link = link;
+    this.#loaded = loaded;
+    this.#rings = new RingBuilder(config.limits.pools);
+    this.failed = new Promise((_, reject) => {
+      this.#fail = reject;
+    });
+    // A failure before anybody waits for it is not an unhandled one.
+    this.failed.catch(() => {});
+    this.#reconciler = new Reconciler({
+      dataPlane: new MapDataPlane(loaded.store, this.#rings),
+      log,
+      onReconciled: () => this.#afterReconcile(),
+    });
+    this.#health = new Health({ lb: config.name, log, onTransition: (transition) => this.#onTransition(transition) });
+    this.#snapshots = new SnapshotStore({ onEmpty: config.onEmpty, log, onSnapshot: (s) => this.#onSnapshot(s) });
+    this.#source = new EtcdSource({ ...config.source.etcd, log });
+    this.#publisher = new FleetPublisher({
+      lb: config.name,
+      keys: new EtcdLeasedKeys({ ...config.source.etcd, log }),
+      log,
+      onConflict: (error) => this.#fail(error),
+    });
+  }
+
+  async #start(): Promise<void> {
+    const { pinDir, admin, name } = this.#config;
+    const found = describeFound(pinDir);
+    if (found !== null)
+      this.#log.info(
+        { found },
+        'an earlier agent left its program running; it is replaced once this one knows its state',
+      );
+    this.#admin = await AdminServer.listen(
+      admin.socket,
+      { notReady: () => this.#notReady(), state: () => this.#state() },
+      this.#log,
+    );
+    this.#reconciler.setHost(this.#link.image);
+    this.#link.watch((image) => {
+      this.#log.info({ ...image }, 'the interface or its gateway changed');
+      this.#reconciler.setHost(image);
+    });
+    this.#source.start(this.#snapshots);
+    this.#publisher.start();
+    this.#log.info({ interface: this.#config.interface, gateway: this.#link.gateway, name }, 'agent started');
+  }
+
+  /** Stops this process’s part; program, maps and link stay pinned and forward on. */
+  async stop(): Promise<void> {
+    clearTimeout(this.#warmUpTimer);
+    await Promise.all([this.#source.close(), this.#health.close(), this.#publisher.stop(), this.#link.close()]);
+    await this.#reconciler.close();
+    await this.#admin?.close();
+    this.#attachment?.close();
+    this.#loaded.object.close();
+  }
+
+  #onSnapshot(snapshot: Snapshot): void {
+    this.#warmUpTimer ??= setTimeout(() => {
+      this.#warmUpOver = true;
+      this.#afterReconcile();
+    }, WARM_UP_MS);
+    this.#health.update(checkTargets(snapshot));
+    this.#reconciler.setSnapshot(snapshot);
+  }
+
+  /** One LB alone: its own observations are the verdicts. */
+  #verdicts(): Map<RealKey, Observation> {
+    return new Map([...this.#health.observations()].map(([key, { observation }]) => [key, observation]));
+  }
+
+  #onTransition(transition: HealthTransition): void {
+    this.#log.info({ ...transition }, 'a real changed its health');
+    this.#reconciler.setVerdicts(this.#verdicts());
+  }
+
+  /** True when every real has been judged, so that attaching would not turn a running LB’s pools empty. */
+  #judgedAll(snapshot: Snapshot): boolean {
+    const verdicts = this.#verdicts();
+    return checkTargets(snapshot).every(({ pool, address }) => {
+      const verdict = verdicts.get(realKey(pool, address));
+      return verdict === 'up' || verdict === 'down';
+    });
+  }
+
+  #afterReconcile(): void {
+    const { snapshot } = this.#reconciler.status;
+    if (snapshot === null) return;
+    this.#publish(snapshot);
+    if (this.#attachment !== null || !(this.#warmUpOver || this.#judgedAll(snapshot))) return;
+    const { interface: name, mode, pinDir } = this.#config;
+    try {
+      this.#attachment = attach(this.#loaded, { interface: name, mode, pinDir, log: this.#log });
+      this.#log.info({ interface: name, mode: this.#attachment.mode, replaced: this.#attachment.replaced }, 'attached');
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #publish(snapshot: Snapshot): void {
+    const { target } = this.#reconciler.status;
+    const digests: Record<string, string> = {};
+    if (target !== null)
+      for (const pool of target.pools.values()) digests[pool.name] = this.#rings.ring(target.seed, pool.ring).digest;
+    this.#publisher.setInfo({ version, revision: snapshot.revision, digests });
+    this.#publisher.setObservations(this.#verdicts());
+    this.#publisher.setRejected(snapshot.rejected);
+  }
+
+  /** What keeps this LB from doing its work; empty when nothing does. */
+  #notReady(): string[] {
+    const missing: string[] = [];
+    const source = this.#snapshots.sourceStatus;
+    const { snapshot, lastError } = this.#reconciler.status;
+    if (this.#snapshots.snapshot === null)
+      missing.push(`no state from the store yet: ${source.state === 'lost' ? source.reason : source.state}`);
+    else if (snapshot === null && lastError === null) missing.push('the first state is not in the maps yet');
+    if (lastError !== null) missing.push(`the maps could not be written: ${lastError}`);
+    if (this.#attachment === null)
+      missing.push('the program is not attached yet: it waits for the first health checks');
+    return missing;
+  }
+
+  /** What people should look at although packets are forwarded. */
+  #alarms(): string[] {
+    const alarms: string[] = [];
+    const source = this.#snapshots.sourceStatus;
+    if (source.state === 'lost' && this.#snapshots.snapshot !== null)
+      alarms.push(`the store is lost, the last state stays in force: ${source.reason}`);
+    if (this.#snapshots.keptEmpty) alarms.push('the store is empty, the last state stays in force (onEmpty: keep)');
+    for (const pool of this.#reconciler.status.target?.pools.values() ?? [])
+      if (pool.floor) alarms.push(`pool ${pool.name} has less weight up than minHealthy: its health is ignored`);
+    return alarms;
+  }
+
+  #state(): AgentState {
+    const notReady = this.#notReady();
+    return agentState(
+      {
+        lb: this.#config.name,
+        interface: this.#config.interface,
+        gateway: { address: this.#link.gateway, mac: this.#link.image.gatewayMac },
+        attached: this.#attachment?.mode ?? null,
+        ready: notReady.length === 0,
+        problems: [...notReady, ...this.#alarms()],
+        source: this.#snapshots.sourceStatus,
+        rejected: this.#snapshots.snapshot?.rejected ?? [],
+      },
+      {
+        status: this.#reconciler.status,
+        store: this.#loaded.store,
+        rings: this.#rings,
+        observations: this.#health.observations(),
+      },
+    );
+  }
+}

@@ -1,0 +1,30 @@
+import { PilotfishError } from '../core/errors.ts';
+import { describeProblem } from '../core/mistake.ts';
+import type { Rejection, Revision } from '../core/model.ts';
+import { keysFromTree, placeInFile, type TreeKeys } from '../core/tree.ts';
+import { readYamlFile } from '../yaml-file.ts';
+import { counted } from './output.ts';
+
+/** A file has no revisions of its own. */
+export const fileRevision: Revision = { generation: 'file', number: 0 };
+
+/** @throws PilotfishError PF_STATE when it cannot be read or is not YAML */
+export function readStateFile(path: string): TreeKeys {
+  return keysFromTree(readYamlFile(path, 'PF_STATE'));
+}
+
+/**
+ * Says everything that is wrong with a state file.
+ * @throws PilotfishError PF_STATE when something is
+ */
+export function refuseMistakes(path: string, tree: TreeKeys, rejected: readonly Rejection[]): void {
+  const inFile = (rejection: Rejection): boolean => tree.keys.has(rejection.path.split(': ', 1)[0]!);
+  const lines = [
+    ...tree.problems.map(({ field: place, ...rest }) => describeProblem({ place, ...rest })),
+    ...rejected.map((rejection) =>
+      describeProblem({ ...rejection, place: inFile(rejection) ? placeInFile(rejection.path) : rejection.path }),
+    ),
+  ];
+  if (lines.length === 0) return;
+  throw new PilotfishError('PF_STATE', [`${path} has ${counted(lines.length, 'mistake')}:`, ...lines].join('\n'));
+}

@@ -1,0 +1,41 @@
+/** What is wrong with one value and what to do about it. Who holds the value adds it and the place it stands in. */
+export class Mistake {
+  /** Continues a sentence that starts with the place: `must be a whole number`, `is missing`. */
+  readonly message: string;
+  readonly fix: string;
+
+  constructor(message: string, fix: string) {
+    this.message = message;
+    this.fix = fix;
+  }
+}
+
+/** A mistake with its place inside a key or file (`checks[0].port`; empty for the whole) and the value found there. */
+export interface Problem {
+  readonly field: string;
+  readonly value: string;
+  readonly message: string;
+  readonly fix: string;
+}
+
+const longestValue = 80;
+
+/** A value as a message shows it: JSON, cut off when long. */
+export function shown(value: unknown): string {
+  const text = value === undefined ? 'nothing' : (JSON.stringify(value) ?? String(value));
+  return text.length > longestValue ? `${text.slice(0, longestValue)}…` : text;
+}
+
+/** `['checks', 0, 'port']` as `checks[0].port`. */
+export function fieldPath(path: readonly PropertyKey[]): string {
+  return path.reduce<string>((text, step) => {
+    if (typeof step === 'number') return `${text}[${step}]`;
+    return text === '' ? String(step) : `${text}.${String(step)}`;
+  }, '');
+}
+
+/** Two lines for a terminal: place, mistake and value; then the fix. */
+export function describeProblem({ place, value, message, fix }: Omit<Problem, 'field'> & { place: string }): string {
+  const found = value === shown(undefined) ? '' : ` (found ${value})`;
+  return `  ${place === '' ? '' : `${place}: `}${message}${found}\n    fix: ${fix}`;
+}

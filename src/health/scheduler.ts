@@ -1,0 +1,208 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { CheckTarget, ResolvedCheck } from '../core/check-targets.ts';
+import type { CheckState, HealthTransition, RealObservation } from '../core/health-state.ts';
+import { combine, heldState, inTransition, NOT_JUDGED, nextDelay, nextState } from '../core/health-state.ts';
+import type { Address, RealKey } from '../core/model.ts';
+import { realKey } from '../core/model.ts';
+import type { Checker } from './checker.ts';
+import type { Clock } from './clock.ts';
+import { systemClock } from './clock.ts';
+import { jitterOf } from './jitter.ts';
+import { Limiter } from './limiter.ts';
+
+/** Checks that run at once unless the owner of the scheduler says otherwise. */
+export const DEFAULT_MAX_RUNNING = 512;
+
+export interface SchedulerOptions {
+  /** Name of this LB; its checks keep another rhythm than those of other LBs. */
+  readonly lb: string;
+  readonly runCheck: Checker<ResolvedCheck>;
+  readonly onTransition: (transition: HealthTransition) => void;
+  /** What an earlier run concluded; holds for the targets of the first update until they are checked anew. */
+  readonly initial?: readonly RealObservation[];
+  /** Checks that run at once, at least 1. */
+  readonly maxRunning?: number;
+  readonly clock?: Clock;
+  /** 0 to below 1. */
+  readonly random?: () => number;
+}
+
+interface RealEntry {
+  observed: RealObservation;
+  /** See jitterOf. */
+  readonly jitter: number;
+  /** By type and port. */
+  checks: ReadonlyMap<string, CheckEntry>;
+}
+
+interface CheckEntry {
+  readonly real: RealEntry;
+  check: ResolvedCheck;
+  state: CheckState;
+  /** Steady clock; null before the first run. */
+  startedAt: number | null;
+  /** False until its first steady interval. */
+  spread: boolean;
+  cancelTimer: (() => void) | null;
+  readonly abort: AbortController;
+  readonly job: () => Promise<void>;
+}
+
+function nameOf(check: ResolvedCheck): string {
+  return `${check.type} port ${check.port}`;
+}
+
+/**
+ * Checks every real with every check at its intervals and tells when what they amount to changes. Level-triggered:
+ * each update names all targets, and says nothing about what changed.
+ */
+export class Scheduler {
+  readonly #lb: string;
+  readonly #runCheck: Checker<ResolvedCheck>;
+  readonly #onTransition: (transition: HealthTransition) => void;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #limiter: Limiter;
+  #initial: ReadonlyMap<RealKey, RealObservation>;
+  #reals: ReadonlyMap<RealKey, RealEntry> = new Map();
+
+  constructor(options: SchedulerOptions) {
+    this.#lb = options.lb;
+    this.#runCheck = options.runCheck;
+    this.#onTransition = options.onTransition;
+    this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? Math.random;
+    this.#limiter = new Limiter(options.maxRunning ?? DEFAULT_MAX_RUNNING);
+    this.#initial = new Map(options.initial?.map((entry) => [realKey(entry.pool, entry.address), entry]));
+  }
+
+  /**
+   * From now on exactly these targets are checked. A new one is checked soon. One that is gone is forgotten, together
+   * with the results of its checks under way. One that stays keeps what is known about it: a check whose type and
+   * port stay goes on with its new settings, any other check starts from what the real is now.
+   */
+  update(targets: readonly CheckTarget[]): void {
+    const reals = new Map<RealKey, RealEntry>();
+    for (const target of targets) {
+      const key = realKey(target.pool, target.address);
+      const real = this.#reals.get(key) ?? this.#newReal(key, target.pool, target.address);
+      reals.set(key, real);
+      this.#updateChecks(real, target.checks);
+    }
+    for (const [key, real] of this.#reals) if (!reals.has(key)) this.#updateChecks(real, []);
+    this.#reals = reals;
+    this.#initial = new Map();
+    for (const real of reals.values()) this.#settle(real, 'the checks of the pool changed');
+  }
+
+  /** What is known about every target, in the order of the last update. */
+  snapshot(): RealObservation[] {
+    return Array.from(this.#reals.values(), (real) => real.observed);
+  }
+
+  /** Ends all checks; there is no transition after it. */
+  close(): void {
+    this.update([]);
+  }
+
+  #newReal(key: RealKey, pool: string, address: Address): RealEntry {
+    const observed: RealObservation = this.#initial.get(key) ?? {
+      pool,
+      address,
+      observation: 'unknown',
+      reason: NOT_JUDGED,
+      since: this.#clock.wallMs(),
+    };
+    return { observed, jitter: jitterOf(this.#lb, key), checks: new Map() };
+  }
+
+  #updateChecks(real: RealEntry, checks: readonly ResolvedCheck[]): void {
+    const gone = new Map(real.checks);
+    const next = new Map<string, CheckEntry>();
+    for (const check of checks) {
+      const name = nameOf(check);
+      let key = name;
+      for (let twin = 2; next.has(key); twin += 1) key = `${name} #${twin}`;
+      const entry = gone.get(key);
+      gone.delete(key);
+      if (entry === undefined) next.set(key, this.#begin(real, check));
+      else {
+        next.set(key, entry);
+        this.#change(entry, check);
+      }
+    }
+    for (const entry of gone.values()) this.#end(entry);
+    real.checks = next;
+  }
+
+  #begin(real: RealEntry, check: ResolvedCheck): CheckEntry {
+    const entry: CheckEntry = {
+      real,
+      check,
+      state: heldState(real.observed.observation),
+      startedAt: null,
+      spread: false,
+      cancelTimer: null,
+      abort: new AbortController(),
+      job: () => this.#run(entry),
+    };
+    this.#schedule(entry);
+    return entry;
+  }
+
+  #change(entry: CheckEntry, check: ResolvedCheck): void {
+    if (isDeepStrictEqual(entry.check, check)) return;
+    entry.check = check;
+    if (entry.cancelTimer !== null) this.#schedule(entry);
+  }
+
+  #end(entry: CheckEntry): void {
+    entry.cancelTimer?.();
+    this.#limiter.remove(entry.job);
+    entry.abort.abort();
+  }
+
+  /**
+   * Intervals run from start to start, so that slow failures do not delay the next check. The first run comes at a
+   * random moment within the fast interval: soon, but not all reals of a large pool at once.
+   */
+  #schedule(entry: CheckEntry): void {
+    entry.cancelTimer?.();
+    const delayMs =
+      entry.startedAt === null
+        ? this.#random() * entry.check.fastIntervalMs
+        : entry.startedAt + this.#delay(entry) - this.#clock.steadyMs();
+    entry.cancelTimer = this.#clock.after(Math.max(0, delayMs), () => {
+      entry.cancelTimer = null;
+      this.#limiter.add(entry.job);
+    });
+  }
+
+  /** Cuts the first steady interval at random, or the checks of reals that came together would run in bursts. */
+  #delay(entry: CheckEntry): number {
+    const delayMs = nextDelay(entry.state, entry.check, entry.real.jitter);
+    if (entry.spread || inTransition(entry.state)) return delayMs;
+    entry.spread = true;
+    return delayMs * (1 - this.#random());
+  }
+
+  async #run(entry: CheckEntry): Promise<void> {
+    entry.startedAt = this.#clock.steadyMs();
+    const { check, real } = entry;
+    const result = await this.#runCheck(real.observed.address, check, entry.abort.signal);
+    if (entry.abort.signal.aborted) return;
+    entry.state = nextState(entry.state, result.ok, entry.check);
+    this.#schedule(entry);
+    this.#settle(real, `${nameOf(check)}: ${result.ok ? 'passed' : result.reason}`);
+  }
+
+  /** Concludes from all checks of a real what it is now. */
+  #settle(real: RealEntry, reason: string): void {
+    const { pool, address, observation: from } = real.observed;
+    const to = combine(Array.from(real.checks.values(), (entry) => entry.state.observation));
+    if (to === from) return;
+    const at = this.#clock.wallMs();
+    real.observed = { pool, address, observation: to, reason, since: at };
+    this.#onTransition({ pool, address, from, to, reason, at });
+  }
+}

@@ -1,0 +1,278 @@
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { vipId } from '../../src/core/data-plane.ts';
+import type { Target } from '../../src/core/target.ts';
+import { decode, encode, indexKey } from '../../src/dataplane/codec.ts';
+import { readTraffic } from '../../src/dataplane/counters.ts';
+import { ethernet, ipv4, tcp, tcpFlags, udp } from '../support/frames.ts';
+import { allowedCpus, ProgramBench, target } from '../support/program-bench.ts';
+
+const VIP = '192.0.2.10';
+const [A, B, C] = ['10.0.0.1', '10.0.0.2', '10.0.0.3'] as const;
+const vips = { [`${VIP}|80|tcp`]: 'web', [`${VIP}|53|udp`]: 'web' };
+
+const frames = {
+  tcp: (port: number, flags: number = tcpFlags.ack) =>
+    ethernet(ipv4({ from: '198.51.100.7', to: VIP }, tcp({ from: port, to: 80, flags }))),
+  udp: (port: number) => ethernet(ipv4({ from: '198.51.100.7', to: VIP }, udp({ from: port, to: 53 }))),
+};
+
+/** New flows go to `ring`; those of `kept` stay with the real that they have. */
+function goal(ring: readonly string[], kept: readonly string[] = ring): Target {
+  const base = target(vips, { web: kept });
+  const members = ring.map((address) => ({ address, weight: 1 }));
+  return { ...base, pools: new Map([['web', { name: 'web', ring: members, reals: kept, floor: false }]]) };
+}
+
+async function benchWith(ring: readonly string[], flowsPerCpu?: number): Promise<ProgramBench> {
+  const bench = await ProgramBench.load(flowsPerCpu === undefined ? {} : { flowsPerCpu });
+  onTestFinished(() => bench[Symbol.dispose]());
+  await bench.converge(goal(ring));
+  return bench;
+}
+
+function numberOf(bench: ProgramBench, address: string): number {
+  const found = [...bench.dataPlane.observe().reals].find(([, real]) => real.address === address);
+  if (found === undefined) throw new Error(`no real ${address}`);
+  return found[0];
+}
+
+describe.each(['tcp', 'udp'] as const)('a %s flow', (protocol) => {
+  const frame = frames[protocol];
+  let bench: ProgramBench;
+
+  beforeEach(async () => {
+    bench = await benchWith([A]);
+  });
+
+  it('keeps its real across a ring change; a new one follows the new ring', async () => {
+    expect(bench.realOf(frame(1))).toBe(A);
+    await bench.converge(goal([B], [A, B]));
+    expect(bench.realOf(frame(1))).toBe(A);
+    expect(bench.realOf(frame(2))).toBe(B);
+    await bench.converge(goal([A], [A, B]));
+    expect([bench.realOf(frame(1)), bench.realOf(frame(2))]).toEqual([A, B]);
+  });
+
+  it('keeps its real when the ring becomes empty, or goes', async () => {
+    expect(bench.realOf(frame(1))).toBe(A);
+    await bench.converge(goal([], [A]));
+    expect([bench.realOf(frame(1)), bench.realOf(frame(2))]).toEqual([A, 'no_real']);
+    await bench.apply({ op: 'remove-pools', pools: [0] });
+    expect([bench.realOf(frame(1)), bench.realOf(frame(2))]).toEqual([A, 'no_ring']);
+  });
+
+  it('goes by the ring at once when its real is voided', async () => {
+    expect(bench.realOf(frame(1))).toBe(A);
+    await bench.converge(goal([B], [B]));
+    expect(bench.realOf(frame(1))).toBe(B);
+    await bench.converge(goal([C], [B, C]));
+    expect(bench.realOf(frame(1))).toBe(B);
+  });
+
+  it('is not inherited by the next user of its real’s number', async () => {
+    expect(bench.realOf(frame(1))).toBe(A);
+    const number = numberOf(bench, A);
+    const { generation } = bench.dataPlane.observe().reals.get(number) ?? { generation: -1 };
+    await bench.converge(goal([B], [A, B]));
+    await bench.apply({ op: 'void-real', number, generation: generation + 1 });
+    await bench.apply({ op: 'put-real', number, real: { address: C, pool: 0, generation: generation + 1 } });
+    expect(bench.realOf(frame(1))).toBe(B);
+    await bench.converge(goal([C], [B, C]));
+    expect([bench.realOf(frame(1)), bench.realOf(frame(2))]).toEqual([B, C]);
+  });
+
+  it('is not inherited either when a plan hands the number on', async () => {
+    using small = await ProgramBench.load({ reals: 1 });
+    await small.converge(goal([A]));
+    expect(small.realOf(frame(1))).toBe(A);
+    const number = numberOf(small, A);
+    await small.converge(goal([B]));
+    await small.converge(goal([B, C]));
+    expect(numberOf(small, C)).toBe(number);
+    await small.store.swapRings([{ pool: 0, fill: (slots) => slots.fill(numberOf(small, B)) }]);
+    expect(small.realOf(frame(1))).toBe(B);
+  });
+
+  it('stops with its VIP', async () => {
+    expect(bench.realOf(frame(1))).toBe(A);
+    await bench.converge(target({}, { web: [A] }));
+    expect(bench.realOf(frame(1))).toBe('not_vip');
+  });
+
+  it('is remembered by the CPU that it runs on', async (context) => {
+    const [first, second] = allowedCpus();
+    if (first === undefined || second === undefined) return context.skip('this process may run on one CPU only');
+    expect(bench.realOf(frame(1))).toBe(A);
+    await bench.converge(goal([B], [A, B]));
+    bench.cpu = second;
+    expect(bench.realOf(frame(1))).toBe(B);
+    bench.cpu = first;
+    expect(bench.realOf(frame(1))).toBe(A);
+  });
+});
+
+describe('the opening of a TCP connection', () => {
+  const { syn, ack, fin, rst, psh } = tcpFlags;
+
+  it('is a new flow, whatever the same ports did before', async () => {
+    const bench = await benchWith([A]);
+    expect(bench.realOf(frames.tcp(1))).toBe(A);
+    await bench.converge(goal([B], [A, B]));
+    expect(bench.realOf(frames.tcp(1, syn))).toBe(B);
+    await bench.converge(goal([A], [A, B]));
+    expect(bench.realOf(frames.tcp(1))).toBe(B);
+  });
+
+  it.each([syn | 0x40 | 0x80, syn | psh, syn | fin])('is told by SYN without ACK, as in flags %i', async (flags) => {
+    const bench = await benchWith([A]);
+    bench.realOf(frames.tcp(1));
+    await bench.converge(goal([B], [A, B]));
+    expect(bench.realOf(frames.tcp(1, flags))).toBe(B);
+  });
+
+  it.each([syn | ack, ack, rst, fin | ack, psh | ack, 0])('is not flags %i', async (flags) => {
+    const bench = await benchWith([A]);
+    bench.realOf(frames.tcp(1));
+    await bench.converge(goal([B], [A, B]));
+    expect(bench.realOf(frames.tcp(1, flags))).toBe(A);
+  });
+});
+
+/** An entry as bpf/layout.h describes it: tag, real, generation, time, from the low bits. */
+const timeOf = (entry: bigint): bigint => entry >> 56n;
+const realOfEntry = (entry: bigint): bigint => (entry >> 32n) & 0xffffn;
+const tagOf = (entry: bigint): bigint => entry & 0xffffffffn;
+const withTime = (entry: bigint, time: bigint): bigint => (entry & ((1n << 56n) - 1n)) | ((time & 0xffn) << 56n);
+
+/** With 8 entries for each CPU there is one bucket for each, and a CPU’s number is its key. */
+function readBucket(bench: ProgramBench): readonly bigint[] {
+  const value = bench.store.get('flows', indexKey(bench.cpu));
+  if (value === null) throw new Error('the map flows has no bucket for this CPU');
+  return decode('pf_flow_bucket', value).entry;
+}
+
+function writeBucket(bench: ProgramBench, entry: readonly bigint[]): void {
+  bench.store.put('flows', indexKey(bench.cpu), encode('pf_flow_bucket', { entry }));
+}
+
+/** Flow i of `ports` is in entry i: a bucket fills from its first entry on. */
+describe('a full bucket', () => {
+  const ports = Array.from({ length: 8 }, (_, i) => 1000 + i);
+
+  async function full(): Promise<ProgramBench> {
+    const bench = await benchWith([A], 8);
+    for (const port of ports) bench.realOf(frames.tcp(port));
+    expect(new Set(readBucket(bench).map(tagOf)).size).toBe(8);
+    return bench;
+  }
+
+  /** Stamps entry i as last used `ages[i]` ticks ago. */
+  function age(bench: ProgramBench, ages: readonly number[]): void {
+    const entries = readBucket(bench);
+    const now = timeOf(entries[7] ?? 0n);
+    writeBucket(
+      bench,
+      entries.map((entry, i) => withTime(entry, now - BigInt(ages[i] ?? 0))),
+    );
+  }
+
+  it('is filled entry by entry and lost by nobody', async () => {
+    const bench = await full();
+    await bench.converge(goal([B], [A, B]));
+    expect(ports.map((port) => bench.realOf(frames.tcp(port)))).toEqual(ports.map(() => A));
+    expect(readBucket(bench).map(realOfEntry)).toEqual(ports.map(() => BigInt(numberOf(bench, A))));
+  });
+
+  // Whatever the tick is now, some of these ages reach back over its wrap from 255 to 0.
+  it.each([
+    [[20, 30, 40, 10, 50, 60, 70, 5], 6],
+    [[200, 30, 40, 10, 50, 60, 70, 5], 0],
+    [[3, 30, 150, 10, 149, 60, 70, 5], 2],
+    [[10, 20, 30, 40, 50, 60, 70, 180], 7],
+  ])('gives up the longest unused of ages %j', async (ages, evicted) => {
+    const bench = await full();
+    age(bench, ages);
+    const before = readBucket(bench);
+    await bench.converge(goal([B], [A, B]));
+    expect(bench.realOf(frames.tcp(2000))).toBe(B);
+    const after = readBucket(bench);
+    expect(after.map((entry, i) => entry !== before[i])).toEqual(ages.map((_, i) => i === evicted));
+    expect(realOfEntry(after[evicted] ?? 0n)).toBe(BigInt(numberOf(bench, B)));
+    // Asked last: a flow that is not remembered any more takes another one’s place.
+    const others = ports.filter((_, i) => i !== evicted);
+    expect(others.map((port) => bench.realOf(frames.tcp(port)))).toEqual(others.map(() => A));
+    expect(bench.realOf(frames.tcp(2000))).toBe(B);
+    expect(bench.realOf(frames.tcp(ports[evicted] ?? 0))).toBe(B);
+  });
+
+  it('counts every packet of a flow as use', async () => {
+    const bench = await full();
+    age(bench, [170, 20, 30, 40, 50, 60, 100, 80]);
+    bench.realOf(frames.tcp(ports[0] ?? 0));
+    await bench.converge(goal([B], [A, B]));
+    bench.realOf(frames.tcp(2000));
+    expect(bench.realOf(frames.tcp(ports[0] ?? 0))).toBe(A);
+    expect(bench.realOf(frames.tcp(ports[6] ?? 0))).toBe(B);
+  });
+
+  it('takes the entry of the flow itself for its new choice', async () => {
+    const bench = await full();
+    await bench.converge(goal([B], [A, B]));
+    expect(bench.realOf(frames.tcp(ports[5] ?? 0, tcpFlags.syn))).toBe(B);
+    expect(ports.map((port) => bench.realOf(frames.tcp(port)))).toEqual(ports.map((_, i) => (i === 5 ? B : A)));
+  });
+});
+
+describe('a cache of many buckets', () => {
+  it('remembers a tenth of its size without loss', async () => {
+    const bench = await benchWith([A], 16_384);
+    expect(bench.loaded.flowsPerCpu).toBe(16_384);
+    const ports = Array.from({ length: 1600 }, (_, i) => 10_000 + i);
+    for (const port of ports) bench.realOf(frames.udp(port));
+    await bench.converge(goal([B], [A, B]));
+    expect(ports.filter((port) => bench.realOf(frames.udp(port)) !== A)).toEqual([]);
+  });
+});
+
+describe('recycled numbers', () => {
+  it('of a pool inherit no ring', async () => {
+    const bench = await benchWith([A]);
+    await bench.converge(target({}, {}));
+    expect(bench.dataPlane.observe().rings.size).toBe(0);
+    const vip = { name: 'again', address: VIP, port: 80, protocol: 'tcp', pool: 'again' } as const;
+    await bench.apply(
+      { op: 'put-address', address: VIP, protocols: new Set(['tcp']) },
+      { op: 'put-vip', vip, record: { number: 0, pool: 0 }, fresh: true },
+    );
+    expect(bench.realOf(frames.tcp(1))).toBe('no_ring');
+    await bench.converge(target({ [`${VIP}|80|tcp`]: 'again' }, { again: [C] }));
+    expect(bench.dataPlane.observe().pools).toEqual(new Map([['again', 0]]));
+    expect(bench.realOf(frames.tcp(1))).toBe(C);
+  });
+
+  it('of a VIP and a real start their counters at 0', async () => {
+    const bench = await benchWith([A]);
+    bench.realOf(frames.tcp(1));
+    const before = bench.dataPlane.observe();
+    const vipNumber = before.vips.get(vipId({ address: VIP, port: 80, protocol: 'tcp' }))?.number ?? Number.NaN;
+    const realNumber = numberOf(bench, A);
+    const counted = [
+      readTraffic(bench.store, 'vip_traffic', vipNumber),
+      readTraffic(bench.store, 'real_traffic', realNumber),
+    ];
+    expect(counted).toEqual([
+      { packets: 1n, bytes: 40n },
+      { packets: 1n, bytes: 40n },
+    ]);
+
+    await bench.converge(target({}, {}));
+    const vip = { name: 'other', address: '192.0.2.11', port: 443, protocol: 'tcp', pool: 'other' } as const;
+    await bench.apply(
+      { op: 'put-vip', vip, record: { number: vipNumber, pool: 1 }, fresh: true },
+      { op: 'put-real', number: realNumber, real: { address: C, pool: 1, generation: 1 } },
+    );
+    const zero = { packets: 0n, bytes: 0n };
+    expect(readTraffic(bench.store, 'vip_traffic', vipNumber)).toEqual(zero);
+    expect(readTraffic(bench.store, 'real_traffic', realNumber)).toEqual(zero);
+  });
+});

@@ -1,0 +1,164 @@
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readTraffic } from '../../src/dataplane/counters.ts';
+import type { Segment } from '../support/frames.ts';
+import { ethernet, ipv4, parseEthernet, parseIpv4, tcp, tcpFlags, udp } from '../support/frames.ts';
+import { gatewayMac, ownMac, ProgramBench, target } from '../support/program-bench.ts';
+
+const VIP = '192.0.2.10';
+const REAL = '10.0.0.1';
+const segments = { tcp, udp };
+
+let bench: ProgramBench;
+
+beforeAll(async () => {
+  bench = await ProgramBench.load();
+});
+
+afterAll(() => bench[Symbol.dispose]());
+
+const single = target({ [`${VIP}|80|tcp`]: 'web', [`${VIP}|80|udp`]: 'web' }, { web: [REAL] });
+
+/** What must come out for `inner`, given the outer source that was chosen. */
+function encapsulated(inner: Uint8Array, source: string, real: string, padding: Uint8Array): Uint8Array {
+  const outer = ipv4(
+    { from: source, to: real, ttl: 64, tos: inner[1] ?? 0, id: 0, dontFragment: true },
+    { protocol: 4, bytes: inner, checksumAt: null },
+  );
+  return ethernet(Buffer.concat([outer, padding]), { from: ownMac, to: gatewayMac });
+}
+
+function outerSource(frame: Uint8Array): string {
+  return parseIpv4(parseEthernet(frame).payload).from;
+}
+
+describe('encapsulation', () => {
+  beforeAll(() => bench.converge(single));
+
+  const headers = fc.record({
+    from: fc.ipV4(),
+    tos: fc.nat(255),
+    id: fc.nat(0xffff),
+    ttl: fc.nat(255),
+    dontFragment: fc.boolean(),
+  });
+  const payload = fc.uint8Array({ maxLength: 1400 });
+
+  it.each(['tcp', 'udp'] as const)('puts exactly this outer header before a %s packet and nothing else', (protocol) => {
+    fc.assert(
+      fc.property(headers, fc.nat(0xffff), payload, (header, from, bytes) => {
+        const inner = ipv4({ ...header, to: VIP }, segments[protocol]({ from, to: 80, payload: bytes }));
+        const sent = bench.send(ethernet(inner));
+        expect(sent).toMatchObject({ action: 'TX', reason: 'forwarded' });
+        const source = outerSource(sent.frame);
+        expect(source).toMatch(/^172\.16\./);
+        expect(Buffer.from(sent.frame)).toEqual(encapsulated(inner, source, REAL, new Uint8Array()));
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it.each(['tcp', 'udp'] as const)('takes the length of a padded %s packet from its header', (protocol) => {
+    for (let length = 0; length <= 6; length++) {
+      const inner = ipv4(
+        { from: '198.51.100.7', to: VIP },
+        segments[protocol]({ from: 4000, to: 80, payload: new Uint8Array(length) }),
+      );
+      const frame = ethernet(inner, { padTo: 60 });
+      const padding = new Uint8Array(60 - 14 - inner.length);
+      const sent = bench.send(frame);
+      expect(Buffer.from(sent.frame)).toEqual(encapsulated(inner, outerSource(sent.frame), REAL, padding));
+      expect(parseIpv4(parseEthernet(sent.frame).payload).totalLength).toBe(inner.length + 20);
+    }
+  });
+
+  it('draws the outer source from the whole prefix, one for each flow', async () => {
+    const flow = (port: number) => ethernet(ipv4({ from: '198.51.100.7', to: VIP }, tcp({ from: port, to: 80 })));
+    const ports = Array.from({ length: 2000 }, (_, i) => 1024 + i);
+    const sources = ports.map((port) => outerSource(bench.send(flow(port)).frame));
+    expect(ports.map((port) => outerSource(bench.send(flow(port)).frame))).toEqual(sources);
+    expect(new Set(sources).size).toBeGreaterThan(1900);
+    for (const byte of [2, 3])
+      expect(new Set(sources.map((source) => source.split('.')[byte])).size).toBeGreaterThan(250);
+  });
+
+  it.each([
+    ['203.0.113.200/32', /^203\.0\.113\.200$/],
+    ['10.9.8.128/25', /^10\.9\.8\.(12[89]|1[3-9]\d|2\d\d)$/],
+    ['172.16.32.0/19', /^172\.16\.(3[2-9]|[45]\d|6[0-3])\./],
+    ['0.0.0.0/0', /./],
+  ])('stays inside the outer prefix %s, with a right checksum', async (outerV4, inside) => {
+    await bench.converge({ ...single, settings: { ...single.settings, outerV4 } });
+    for (let port = 1024; port < 1524; port++) {
+      const sent = bench.send(ethernet(ipv4({ from: '198.51.100.7', to: VIP }, udp({ from: port, to: 80 }))));
+      const outer = parseIpv4(parseEthernet(sent.frame).payload);
+      expect(outer.from).toMatch(inside);
+      expect(outer.checksumOk).toBe(true);
+    }
+  });
+});
+
+describe('matching', () => {
+  const to = (port: number, segment: typeof tcp | typeof udp, address = VIP) =>
+    bench.realOf(ethernet(ipv4({ from: '198.51.100.7', to: address }, segment({ from: 4000, to: port }))));
+
+  beforeAll(() =>
+    bench.converge(
+      target(
+        {
+          [`${VIP}|443|tcp`]: 'exact',
+          [`${VIP}|0|tcp`]: 'every',
+          [`${VIP}|53|udp`]: 'dns',
+          '192.0.2.11|0|udp': 'every',
+        },
+        { exact: ['10.0.0.1'], every: ['10.0.0.2'], dns: ['10.0.0.3'] },
+      ),
+    ),
+  );
+
+  it('prefers the exact port to port 0', () => expect(to(443, tcp)).toBe('10.0.0.1'));
+
+  it.each([0, 1, 442, 444, 53, 65_535])('serves port %i by port 0', (port) => expect(to(port, tcp)).toBe('10.0.0.2'));
+
+  it('keeps TCP and UDP of one address apart', () => {
+    expect(to(53, udp)).toBe('10.0.0.3');
+    expect(to(443, udp)).toBe('not_vip');
+    expect(to(0, udp, '192.0.2.11')).toBe('10.0.0.2');
+    expect(to(443, tcp, '192.0.2.11')).toBe('not_vip');
+  });
+
+  it('follows a VIP to another pool with new flows', async () => {
+    const goal = target({ [`${VIP}|443|tcp`]: 'every' }, { every: ['10.0.0.2'] });
+    await bench.converge(goal);
+    const syn: Segment = tcp({ from: 4000, to: 443, flags: tcpFlags.syn });
+    expect(bench.realOf(ethernet(ipv4({ from: '198.51.100.7', to: VIP }, syn)))).toBe('10.0.0.2');
+  });
+});
+
+describe('traffic counters', () => {
+  it('count packets and bytes of the inner packet by VIP and by real', async () => {
+    using own = await ProgramBench.load();
+    await own.converge(
+      target({ [`${VIP}|80|tcp`]: 'one', [`${VIP}|53|udp`]: 'two' }, { one: ['10.0.0.1'], two: ['10.0.0.2'] }),
+    );
+    const sendOf = (segment: Segment, padTo = 0) => {
+      const inner = ipv4({ from: '198.51.100.7', to: VIP }, segment);
+      own.send(ethernet(inner, { padTo }));
+      return BigInt(inner.length);
+    };
+    const web = sendOf(tcp({ from: 1, to: 80 }), 60) + sendOf(tcp({ from: 2, to: 80, payload: new Uint8Array(901) }));
+    const dns = sendOf(udp({ from: 3, to: 53, payload: new Uint8Array(3) }), 60);
+    // Neither passed nor dropped packets count.
+    sendOf(tcp({ from: 1, to: 81 }));
+    sendOf(tcp({ from: 1, to: 80, payload: new Uint8Array(1480) }));
+
+    const { vips, reals } = own.dataPlane.observe();
+    const numberOf = (address: string): number =>
+      [...reals].find(([, real]) => real.address === address)?.[0] ?? Number.NaN;
+    const vipNumber = (id: `${string}|${number}|${'tcp' | 'udp'}`): number => vips.get(id)?.number ?? Number.NaN;
+    expect(readTraffic(own.store, 'vip_traffic', vipNumber(`${VIP}|80|tcp`))).toEqual({ packets: 2n, bytes: web });
+    expect(readTraffic(own.store, 'vip_traffic', vipNumber(`${VIP}|53|udp`))).toEqual({ packets: 1n, bytes: dns });
+    expect(readTraffic(own.store, 'real_traffic', numberOf('10.0.0.1'))).toEqual({ packets: 2n, bytes: web });
+    expect(readTraffic(own.store, 'real_traffic', numberOf('10.0.0.2'))).toEqual({ packets: 1n, bytes: dns });
+  });
+});
