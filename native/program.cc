@@ -95,7 +95,8 @@ Napi::Value Program::AttachXdp(const Napi::CallbackInfo& info) {
 Napi::Value Program::TestRunHere(const Napi::CallbackInfo& info) {
   const SharedFd& fd = Open("bpf_prog_test_run_opts");
   const TestRun run = ReadTestRun(info);
-  return Deliver(info.Env(), Naming(Name(), [&] { return RunProgram(fd->Number(), run); }));
+  const auto run_program = run.repeat > 1 ? RunProgramAside : RunProgram;
+  return Deliver(info.Env(), Naming(Name(), [&] { return run_program(fd->Number(), run); }));
 }
 
 Napi::Value Program::TestRunOnPool(const Napi::CallbackInfo& info) {

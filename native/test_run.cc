@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <future>
 
 #include "failure.h"
 
@@ -30,23 +31,6 @@ class OnCpu {
 
  private:
   cpu_set_t before_;
-};
-
-// A signal that is pending for the thread ends a run of several rounds with EINTR, all its work lost. Blocked, it goes
-// to another thread or waits. (The threads of the worker pool take no signals anyhow.)
-class SignalsBlocked {
- public:
-  SignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-
- private:
-  sigset_t before_;
 };
 
 }  // namespace
@@ -77,12 +61,21 @@ TestRunResult RunProgram(int fd, const TestRun& run) {
 
   std::optional<OnCpu> pinned;
   if (run.cpu) pinned.emplace(*run.cpu);
-  const SignalsBlocked undisturbed;
   Check(bpf_prog_test_run_opts(fd, &options), "bpf_prog_test_run_opts");
   result.retval = options.retval;
   result.duration_ns = options.duration;
   if (!run.live_frames) result.frame.resize(options.data_size_out);
   return result;
+}
+
+TestRunResult RunProgramAside(int fd, const TestRun& run) {
+  const auto undisturbed = [&] {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, nullptr);
+    return RunProgram(fd, run);
+  };
+  return std::async(std::launch::async, undisturbed).get();
 }
 
 }  // namespace pilotfish

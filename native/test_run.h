@@ -22,7 +22,12 @@ struct TestRunResult {
   std::vector<uint8_t> frame;
 };
 
-// BPF_PROG_TEST_RUN of an XDP program, in the network namespace of the calling thread.
+// BPF_PROG_TEST_RUN of an XDP program, in the network namespace of the calling thread. Several rounds end with EINTR,
+// all their work lost, when the thread has a signal or task work of io_uring to see to.
 TestRunResult RunProgram(int fd, const TestRun& run);
+
+// The same on a thread of its own, which nothing interrupts, while the caller waits. For the main thread: libuv runs
+// io_uring on it, whose task work cannot be blocked. (The threads of the worker pool have neither that nor signals.)
+TestRunResult RunProgramAside(int fd, const TestRun& run);
 
 }  // namespace pilotfish

@@ -28,7 +28,7 @@ function ipv6Bytes(text: string): Uint8Array {
 }
 
 function ipv4Bytes(text: string): Uint8Array {
-  return Uint8Array.from(text.split('.'), Number);
+  return new Uint8Array(text.split('.').map(Number));
 }
 
 /** A zone (`fe80::1%eth0`) means something on one host only, so such a text is no address here. */

@@ -37,10 +37,10 @@ export function isRecord(value: unknown): value is Readonly<Record<string, unkno
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function strangeField(name: string, value: unknown, known: readonly string[], later: LaterFields): Mistake | null {
+function strangeField(name: string, value: unknown, names: readonly string[], later: LaterFields): Mistake | null {
   if (!Object.hasOwn(later, name)) {
-    const near = nearest(name, known);
-    const fix = near === null ? `remove it; the fields here are ${listed(known)}` : `did you mean "${near}"?`;
+    const near = nearest(name, [...names, ...Object.keys(later)]);
+    const fix = near === null ? `remove it; the fields here are ${listed(names)}` : `did you mean "${near}"?`;
     return new Mistake('is not a known field', fix);
   }
   const harmless = (later[name] ?? []).map((same) => JSON.stringify(same));
@@ -61,7 +61,6 @@ export function fields<S extends z.ZodRawShape>(
   later: LaterFields = {},
 ): z.ZodType<z.output<z.ZodObject<S>>> {
   const names = Object.keys(shape);
-  const known = [...names, ...Object.keys(later)];
   const inner = z.object(shape);
   return z.unknown().transform((input, ctx) => {
     if (!isRecord(input)) {
@@ -70,7 +69,7 @@ export function fields<S extends z.ZodRawShape>(
       return z.NEVER;
     }
     for (const [name, value] of Object.entries(input)) {
-      const mistake = Object.hasOwn(shape, name) ? null : strangeField(name, value, known, later);
+      const mistake = Object.hasOwn(shape, name) ? null : strangeField(name, value, names, later);
       if (mistake !== null) report(ctx, [name], mistake);
     }
     return relay(inner, input, ctx) ?? z.NEVER;
@@ -141,7 +140,7 @@ export function oneOf<T extends string>(values: readonly T[], later: readonly st
       return new Mistake('is not supported by this version', `use ${values.map((v) => `"${v}"`).join(' or ')}`);
     return new Mistake(
       `must be ${values.map((v) => `"${v}"`).join(' or ')}`,
-      suggest(typeof value === 'string' ? value : '', [...values, ...later]),
+      suggest(typeof value === 'string' ? value : '', values),
     );
   };
 }

@@ -10,7 +10,8 @@ export function nearest(word: string, known: readonly string[]): string | null {
     folded,
     known.map((candidate) => candidate.toLowerCase()),
   );
-  const limit = Math.max(1, Math.floor(word.length / 3));
+  // Two letters in the wrong order are two edits, yet nearly any word of three letters is two edits from any other.
+  const limit = word.length < 4 ? Math.min(1, word.length - 1) : Math.max(2, Math.floor(word.length / 3));
   if (distance(folded, best) > limit) return null;
   return known.find((candidate) => candidate.toLowerCase() === best) ?? null;
 }

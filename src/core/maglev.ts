@@ -22,16 +22,16 @@ const MAX_WEIGHT = 2 ** 20;
 
 /** Indexes of the reals that take part, in the order of their addresses. */
 function participants(reals: readonly RingReal[], rank: (index: number) => string): number[] {
+  if (reals.length > MAX_REALS)
+    throw new PilotfishError('PF_STATE', `${reals.length} reals in one pool`, {
+      fix: `a ring has room for ${MAX_REALS}: split the pool`,
+    });
   const indexes: number[] = [];
   for (const [i, { address, weight }] of reals.entries()) {
     if (!Number.isInteger(weight) || weight < 0 || weight > MAX_WEIGHT)
       throw new RangeError(`weight ${weight} of real ${address} is no integer from 0 to ${MAX_WEIGHT}`);
     if (weight > 0) indexes.push(i);
   }
-  if (indexes.length > MAX_REALS)
-    throw new PilotfishError('PF_STATE', `${indexes.length} reals with a weight in one pool`, {
-      fix: `a ring has room for ${MAX_REALS}: split the pool, or set the weight of some to 0`,
-    });
   const sorted = indexes.every((index, n) => n === 0 || rank(indexes[n - 1]!) < rank(index));
   return sorted ? indexes : indexes.sort((a, b) => (rank(a) < rank(b) ? -1 : 1));
 }
@@ -80,7 +80,7 @@ function fill(out: Uint16Array, order: Uint16Array, members: readonly Preference
  * @param seed 1 to 16 bytes in hex
  * @param out 65,537 slots to fill, which may be a map's memory; left alone when there is nobody to put there
  * @returns by slot the index of its real in `reals`; null when no weight is positive
- * @throws PilotfishError PF_STATE when the seed or an address is none, or with more than 65,535 positive weights
+ * @throws PilotfishError PF_STATE when the seed or an address is none, or with more than 65,535 reals
  */
 export function buildRing(
   reals: readonly RingReal[],

@@ -23,17 +23,24 @@ export function fullRing(reals: readonly RingReal[], seed: string): Uint16Array 
   return ring;
 }
 
-/** Which share of the slots of all other reals changes hands when one is removed. */
-export function movedByRemoval(reals: readonly RingReal[], removed: number, seed: string): number {
+/**
+ * Removes one real at a time, each from the whole list again.
+ * @returns the largest share of what all others have that changes hands
+ */
+export function worstMove(reals: readonly RingReal[], removals: Iterable<number>, seed: string): number {
   const before = fullRing(reals, seed);
-  const after = fullRing(reals.toSpliced(removed, 1), seed);
-  let others = 0;
-  let moved = 0;
-  for (let slot = 0; slot < before.length; slot++) {
-    const owner = before[slot]!;
-    if (owner === removed) continue;
-    others++;
-    if (after[slot]! !== (owner > removed ? owner - 1 : owner)) moved++;
+  let worst = 0;
+  for (const removed of removals) {
+    const after = fullRing(reals.toSpliced(removed, 1), seed);
+    let others = 0;
+    let moved = 0;
+    for (let slot = 0; slot < before.length; slot++) {
+      const owner = before[slot]!;
+      if (owner === removed) continue;
+      others++;
+      if (after[slot]! !== (owner > removed ? owner - 1 : owner)) moved++;
+    }
+    worst = Math.max(worst, moved / others);
   }
-  return moved / others;
+  return worst;
 }

@@ -96,7 +96,9 @@ describe('buildRing', () => {
       fc.tuple(fc.constant(reals), fc.shuffledSubarray(reals, { minLength: reals.length })),
     );
     fc.assert(
-      fc.property(twice, ([reals, shuffled]) => expect(addresses(shuffled)).toEqual(addresses(reals))),
+      fc.property(twice, ([reals, shuffled]) => {
+        expect(addresses(shuffled)).toEqual(addresses(reals));
+      }),
       { numRuns: 25 },
     );
   });
