@@ -85,7 +85,12 @@ export class Agent {
       onReconciled: () => this.#afterReconcile(),
     });
     this.#health = new Health({ lb: config.name, log, onTransition: (transition) => this.#onTransition(transition) });
-    this.#snapshots = new SnapshotStore({ onEmpty: config.onEmpty, log, onSnapshot: (s) => this.#onSnapshot(s) });
+    this.#snapshots = new SnapshotStore({
+      onEmpty: config.onEmpty,
+      limits: config.limits,
+      log,
+      onSnapshot: (s) => this.#onSnapshot(s),
+    });
     this.#source = new EtcdSource({ ...config.source.etcd, log });
     this.#publisher = new FleetPublisher({
       lb: config.name,

@@ -4,7 +4,10 @@ export type Cell = string | number | null | undefined;
 export function formatTable(header: readonly string[], rows: readonly (readonly Cell[])[]): string {
   const texts = rows.map((row) => header.map((_, i) => String(row[i] ?? '-')));
   const widths = header.map((title, i) => Math.max(title.length, ...texts.map((row) => row[i]!.length)));
-  const rightwards = header.map((_, i) => rows.length > 0 && rows.every((row) => typeof (row[i] ?? 0) === 'number'));
+  const rightwards = header.map((_, i) => {
+    const present = rows.map((row) => row[i] ?? null).filter((cell) => cell !== null);
+    return present.length > 0 && present.every((cell) => typeof cell === 'number');
+  });
   const line = (row: readonly string[]): string =>
     row
       .map((text, i) => (rightwards[i] ? text.padStart(widths[i]!) : text.padEnd(widths[i]!)))

@@ -37,7 +37,7 @@ export interface Vip {
 
 export interface TcpCheck {
   readonly type: 'tcp';
-  /** 1 to 65535; `null` means the VIP’s port, which parsing has already proven to be a single one. */
+  /** 1 to 65535; `null` means the VIP’s port: parsing has proven that the pool’s VIPs share one. */
   readonly port: number | null;
   readonly intervalMs: number;
   readonly timeoutMs: number;
@@ -64,7 +64,7 @@ export interface Real {
 export interface Pool {
   readonly name: string;
   readonly encap: Encap;
-  /** Never empty; the port of each check is resolved. */
+  /** Never empty. */
   readonly checks: readonly Check[];
   /** 0 to 1: less weight up than this, and every real that people have not drained counts as up. */
   readonly minHealthy: number;

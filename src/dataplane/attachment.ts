@@ -1,4 +1,5 @@
 import { mkdirSync, rmdirSync, unlinkSync } from 'node:fs';
+import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { PilotfishError } from '../core/errors.ts';
@@ -55,17 +56,16 @@ export function describeFound(pinDir: string): string | null {
     : `program ${progId} attached to interface index ${ifindex}, pinned at ${linkPath(pinDir)}`;
 }
 
+/** EOPNOTSUPP without native XDP; what drivers answer that have none at this MTU: EINVAL, and ERANGE (veth). */
+const UNSUPPORTED: readonly number[] = [constants.errno.EOPNOTSUPP, constants.errno.EINVAL, constants.errno.ERANGE];
+
 function attachAnew(loaded: LoadedProgram, ifindex: number, options: AttachOptions): { link: BpfLink; mode: Mode } {
   if (options.mode !== 'auto') return { link: loaded.program.attachXdp(ifindex, options.mode), mode: options.mode };
   try {
     return { link: loaded.program.attachXdp(ifindex, 'driver'), mode: 'driver' };
   } catch (error) {
-    const { code, errno } = (error as PilotfishError & { cause?: { errno?: number } }).cause as {
-      code?: string;
-      errno?: number;
-    };
-    const unsupported = errno === EOPNOTSUPP || errno === EINVAL;
-    if (!unsupported) throw error;
+    const { code, errno = 0 } = ((error as Error).cause ?? {}) as { code?: string; errno?: number };
+    if (!UNSUPPORTED.includes(errno)) throw error;
     options.log.warn(
       { interface: options.interface, err: error, code },
       'the driver has no native XDP (or not at this MTU); falling back to generic mode, which is several times slower',
@@ -73,9 +73,6 @@ function attachAnew(loaded: LoadedProgram, ifindex: number, options: AttachOptio
     return { link: loaded.program.attachXdp(ifindex, 'generic'), mode: 'generic' };
   }
 }
-
-const EINVAL = 22;
-const EOPNOTSUPP = 95;
 
 /**
  * Puts the loaded program in charge of the interface and pins it. An earlier agent’s link is updated in place, so no

@@ -12,6 +12,8 @@ const RING_BYTES = RING_SLOTS * Uint16Array.BYTES_PER_ELEMENT;
 export class KernelMapStore implements MapStore {
   readonly cpus = possibleCpus();
   readonly #maps: ReadonlyMap<string, BpfMap>;
+  /** Stands where a pool was removed; made when first needed. */
+  #empty: BpfMap | undefined;
 
   /** @param object loaded */
   constructor(object: BpfObject) {
@@ -41,28 +43,8 @@ export class KernelMapStore implements MapStore {
   async swapRings(rings: readonly RingFill[]): Promise<readonly number[]> {
     const made: BpfMap[] = [];
     try {
-      for (const { pool, fill } of rings) {
-        const ring = createMap({
-          type: 'array',
-          name: `pf_ring_${pool}`,
-          keySize: 4,
-          valueSize: RING_BYTES,
-          maxEntries: 1,
-          flags: BPF_F_MMAPABLE,
-        });
-        made.push(ring);
-        const memory = ring.mmap();
-        try {
-          fill(new Uint16Array(memory.buffer, memory.byteOffset, RING_SLOTS));
-        } finally {
-          // The garbage collector does not know its size, so left to it the memory of many old rings would pile up.
-          unmap(memory);
-        }
-      }
-      const keys = Uint32Array.from(rings, ({ pool }) => pool);
-      const descriptors = Uint32Array.from(made, ({ fd }) => fd);
-      // The call returns after an RCU grace period: from then on no packet reads an old ring.
-      await this.#map('rings').putBatch(new Uint8Array(keys.buffer), new Uint8Array(descriptors.buffer), rings.length);
+      for (const { pool, fill } of rings) made.push(makeRing(`pf_ring_${pool}`, fill));
+      await this.#putRings(rings.map(({ pool }, i) => [pool, made[i]!] as const));
       return made.map(({ id }) => id);
     } finally {
       // The outer map holds what it needs.
@@ -70,25 +52,59 @@ export class KernelMapStore implements MapStore {
     }
   }
 
+  /**
+   * Deleting from a map of maps has no batch: every pool would wait for a grace period of its own. One empty ring in
+   * the place of all of them takes a single one.
+   */
   async removeRings(pools: readonly number[]): Promise<void> {
     const present = this.ringIds();
-    const keys = Uint32Array.from(pools.filter((pool) => present.has(pool)));
-    if (keys.length > 0) await this.#map('rings').deleteBatch(new Uint8Array(keys.buffer), keys.length);
+    const gone = pools.filter((pool) => present.has(pool));
+    if (gone.length === 0) return;
+    this.#empty ??= makeRing('pf_ring_empty', (slots) => slots.fill(0));
+    const empty = this.#empty;
+    await this.#putRings(gone.map((pool) => [pool, empty] as const));
   }
 
   ringIds(): ReadonlyMap<number, number> {
     const ids = new Map<number, number>();
     for (const [key, value] of readEntries(this.#map('rings'))) {
       const id = indexOf(value);
-      if (id !== 0) ids.set(indexOf(key), id);
+      if (id !== 0 && id !== this.#empty?.id) ids.set(indexOf(key), id);
     }
     return ids;
+  }
+
+  /** The call returns after an RCU grace period: from then on no packet reads an old ring. */
+  #putRings(rings: readonly (readonly [pool: number, ring: BpfMap])[]): Promise<void> {
+    const keys = Uint32Array.from(rings, ([pool]) => pool);
+    const descriptors = Uint32Array.from(rings, ([, ring]) => ring.fd);
+    return this.#map('rings').putBatch(new Uint8Array(keys.buffer), new Uint8Array(descriptors.buffer), rings.length);
   }
 
   #map(name: string): BpfMap {
     const map = this.#maps.get(name);
     if (map === undefined) throw new Error(`the object has no map ${name}`);
     return map;
+  }
+}
+
+function makeRing(name: string, fill: (slots: Uint16Array) => void): BpfMap {
+  const ring = createMap({
+    type: 'array',
+    name,
+    keySize: 4,
+    valueSize: RING_BYTES,
+    maxEntries: 1,
+    flags: BPF_F_MMAPABLE,
+  });
+  try {
+    const memory = ring.mmap();
+    fill(new Uint16Array(memory.buffer, memory.byteOffset, RING_SLOTS));
+    unmap(memory);
+    return ring;
+  } catch (error) {
+    ring.close();
+    throw error;
   }
 }
 

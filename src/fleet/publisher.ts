@@ -126,7 +126,7 @@ export class FleetPublisher {
   }
 
   async #run(): Promise<void> {
-    const { keys, log, lb } = this.#options;
+    const { keys, log } = this.#options;
     const { signal } = this.#stopping;
     for (let failures = 0; !signal.aborted; failures++) {
       let lease: Lease | null = null;
@@ -137,7 +137,7 @@ export class FleetPublisher {
         const reason = await this.#publish(lease, info);
         if (reason !== null) {
           this.#status = { state: 'waiting', reason };
-          log.warn({ lb, reason }, 'the lease of this LB was lost; its keys are published anew');
+          log.warn({ reason }, 'the lease of this LB was lost; its keys are published anew');
         }
       } catch (error) {
         this.#failed(error);
@@ -163,7 +163,7 @@ export class FleetPublisher {
       onTaken: (reason: string) => {
         if (this.#status.state !== 'refused') {
           this.#status = { state: 'waiting', reason };
-          log.warn({ lb, reason, waitMs }, 'the name of this LB is taken; waiting for the lease of its holder to end');
+          log.warn({ reason, waitMs }, 'the name of this LB is taken; waiting for the lease of its holder to end');
         }
       },
     };
@@ -214,15 +214,15 @@ export class FleetPublisher {
     try {
       await lease?.release();
     } catch (error) {
-      const { log, lb } = this.#options;
-      log.debug({ lb, reason: messageOf(error) }, 'the lease could not be released; it runs out by itself');
+      const { log } = this.#options;
+      log.debug({ reason: messageOf(error) }, 'the lease could not be released; it runs out by itself');
     }
   }
 
   #published(): void {
     if (this.#status.state !== 'published') {
       this.#status = { state: 'published' };
-      this.#options.log.info({ lb: this.#options.lb }, 'this LB is published');
+      this.#options.log.info('this LB is published');
     }
   }
 
@@ -230,7 +230,7 @@ export class FleetPublisher {
     if (this.#stopping.signal.aborted) {
       return;
     }
-    const { log, lb, onConflict } = this.#options;
+    const { log, onConflict } = this.#options;
     const before = this.#status;
     const reason = messageOf(error);
     const conflict = error instanceof PilotfishError && error.code === 'PF_LB_NAME';
@@ -238,12 +238,12 @@ export class FleetPublisher {
     if ('reason' in before && before.reason === reason && before.state === this.#status.state) {
       return;
     }
-    log.warn({ lb, reason }, conflict ? 'another live LB has this name' : 'this LB cannot be published now');
+    log.warn({ reason }, conflict ? 'another live LB has this name' : 'this LB cannot be published now');
     if (conflict) {
       try {
         onConflict(error);
       } catch (thrown) {
-        log.error({ err: thrown, lb }, 'the handler of a name conflict failed');
+        log.error({ err: thrown }, 'the handler of a name conflict failed');
       }
     }
   }

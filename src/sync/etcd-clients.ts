@@ -5,7 +5,7 @@ import type { StoreFailure } from './etcd-errors.ts';
 import { storeError } from './etcd-errors.ts';
 
 /** Failures that are the answer of a store that works; another connection would only give it again. */
-const answers = new Set<StoreFailure>(['lease-lost', 'conflict', 'forbidden', 'compacted']);
+const answers = new Set<StoreFailure>(['lease-lost', 'conflict', 'forbidden', 'compacted', 'too-large']);
 
 export const isAnswer = (error: unknown): boolean =>
   error instanceof PilotfishError && 'kind' in error && answers.has(error.kind as StoreFailure);

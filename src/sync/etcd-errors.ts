@@ -13,6 +13,7 @@ export type StoreFailure =
   | 'lease-lost'
   | 'compacted'
   | 'conflict'
+  | 'too-large'
   | 'closed'
   | 'other';
 
@@ -37,7 +38,8 @@ export class StoreError extends PilotfishError {
 
 const fixes: Record<StoreFailure, string> = {
   refused: 'Start etcd there, or correct the endpoint (host and client port, usually 2379).',
-  unreachable: 'Check that the host resolves and that a route and the firewalls let the client port through.',
+  unreachable:
+    'Check host name, route and firewalls, and the scheme of the endpoint: https where the store speaks TLS, else http.',
   timeout: 'Check that the member is healthy (etcdctl endpoint health) and that the network to it is not blocked.',
   tls: 'Check the scheme of the endpoint (https or http), the CA, and the client certificate and key.',
   auth: 'Check user name and password, or give them if this store asks for them.',
@@ -48,6 +50,7 @@ const fixes: Record<StoreFailure, string> = {
     'The next lease is granted by itself; check the clock and the load of the etcd members if this repeats.',
   compacted: 'The state is listed anew; nothing has to be done.',
   conflict: 'Read the newest state and run the command again.',
+  'too-large': 'Keep each value below the store’s limit (--max-request-bytes, 1.5 MiB by default).',
   closed: 'The request was given up because the program ends.',
   other: 'Look into the log of the etcd member.',
 };
@@ -59,6 +62,7 @@ const fixes: Record<StoreFailure, string> = {
 const patterns: readonly (readonly [RegExp, StoreFailure, string])[] = [
   [/requested lease not found/, 'lease-lost', 'the lease has expired or was revoked'],
   [/required revision has been compacted/, 'compacted', 'the history was compacted meanwhile'],
+  [/request is too large|larger than max/, 'too-large', 'a value is larger than the store takes'],
   [/permission denied/i, 'forbidden', 'the user may not use these keys'],
   [/authentication failed, invalid user ID or password/, 'auth', 'user name or password is wrong'],
   [/user name is empty/, 'auth', 'the store asks for a user name and a password'],

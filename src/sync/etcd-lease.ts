@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import CircuitBreaker from 'opossum';
 import type { Logger } from 'pino';
+import { messageOf, PilotfishError } from '../core/errors.ts';
 import type { EtcdClient, EtcdOptions, RangeResponse, StorePoint, TxnRequest, TxnResponse } from './etcd-client.ts';
 import { pointOf, prefixOf } from './etcd-client.ts';
 import { EtcdClients, isAnswer } from './etcd-clients.ts';
-import { StoreError, storeError } from './etcd-errors.ts';
+import { StoreError } from './etcd-errors.ts';
 import { chunks, operations } from './etcd-txn.ts';
 
 const RENEW_RETRY_MS = 500;
@@ -127,7 +128,7 @@ export class EtcdLease {
       if (!answer.succeeded) {
         const reason = `${claimed} was deleted or taken over by somebody else`;
         this.#lose(reason);
-        throw new StoreError('lease-lost', 'every endpoint', reason);
+        throw new PilotfishError('PF_STORE', reason);
       }
     }
   }
@@ -160,7 +161,7 @@ export class EtcdLease {
       } catch (error) {
         this.#judge(error);
         if (performance.now() - renewed > ttlSeconds * 1000) {
-          this.#lose(`it could not be renewed for ${ttlSeconds} s: ${storeError(error, 'every endpoint').message}`);
+          this.#lose(`it could not be renewed for ${ttlSeconds} s: ${messageOf(error)}`);
         }
         wait = RENEW_RETRY_MS;
       }

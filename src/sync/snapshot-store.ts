@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { StateLimits } from '../core/admission.ts';
 import type { Rejection, Revision, Snapshot } from '../core/model.ts';
 import type { ParsedState } from '../core/parse-state.ts';
 import { parseState } from '../core/parse-state.ts';
@@ -7,6 +8,7 @@ import type { KeySet, SourceListener, SourceStatus } from './source.ts';
 export interface SnapshotStoreOptions {
   /** What an empty prefix means after there was a state: a wiped store (`keep`) or the wish to serve nothing. */
   readonly onEmpty: 'keep' | 'clear';
+  readonly limits: StateLimits;
   readonly log: Logger;
   readonly onSnapshot: (snapshot: Snapshot) => void;
 }
@@ -37,7 +39,7 @@ export class SnapshotStore implements SourceListener {
   }
 
   keys(keys: KeySet, revision: Revision): void {
-    const { log, onEmpty, onSnapshot } = this.#options;
+    const { limits, log, onEmpty, onSnapshot } = this.#options;
     const before = this.#parsed;
     this.#keptEmpty = keys.size === 0 && before !== null && before.snapshot.vips.size > 0 && onEmpty === 'keep';
     if (this.#keptEmpty) {
@@ -47,7 +49,7 @@ export class SnapshotStore implements SourceListener {
       );
       return;
     }
-    this.#parsed = parseState(keys, revision, before);
+    this.#parsed = parseState(keys, revision, before, limits);
     this.#logRejections(before?.snapshot.rejected ?? [], this.#parsed.snapshot.rejected);
     onSnapshot(this.#parsed.snapshot);
   }

@@ -1,7 +1,8 @@
 import type { ChildProcess } from 'node:child_process';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -11,6 +12,16 @@ import type { EtcdFlags, EtcdServer } from './etcd.ts';
 
 const run = promisify(execFile);
 const START_TRIES = 5;
+const CTL_TIMEOUT_MS = 10_000;
+
+/** What a test that timed out leaves behind goes with the test process, which vitest ends by SIGTERM. */
+const alive = new Set<() => void>();
+const endAll = () => alive.forEach((end) => void end());
+process.once('exit', endAll);
+process.once('SIGTERM', () => {
+  endAll();
+  process.kill(process.pid, 'SIGTERM');
+});
 
 /** A real etcd server of one member on 127.0.0.1 with free ports and a data directory of its own. */
 export class EtcdProcess implements EtcdServer {
@@ -19,6 +30,10 @@ export class EtcdProcess implements EtcdServer {
   readonly #peer: string;
   readonly #flags: EtcdFlags;
   #process: ChildProcess | undefined;
+  readonly #end = () => {
+    this.#process?.kill('SIGKILL');
+    rmSync(this.#dir, { recursive: true, force: true });
+  };
 
   static async start(flags: EtcdFlags = {}): Promise<EtcdProcess> {
     for (let tries = 1; ; tries++) {
@@ -43,6 +58,7 @@ export class EtcdProcess implements EtcdServer {
     this.endpoint = endpoint;
     this.#peer = peer;
     this.#flags = flags;
+    alive.add(this.#end);
   }
 
   get #url(): string {
@@ -61,6 +77,8 @@ export class EtcdProcess implements EtcdServer {
       ['--initial-advertise-peer-urls', this.#peer],
       ['--initial-cluster', `one=${this.#peer}`],
       ['--initial-cluster-token', token],
+      // The only member has nobody to wait for.
+      ['--heartbeat-interval', '20', '--election-timeout', '200'],
       tls === undefined ? [] : ['--cert-file', tls.cert, '--key-file', tls.key],
       [...(this.#flags.extra ?? [])],
     ].flat();
@@ -84,6 +102,7 @@ export class EtcdProcess implements EtcdServer {
     const trust = this.#flags.tls === undefined ? [] : ['--cacert', this.#flags.tls.ca];
     const { stdout } = await run('etcdctl', ['--endpoints', this.#url, ...trust, ...args], {
       env: { ...process.env, ETCDCTL_API: '3' },
+      timeout: CTL_TIMEOUT_MS,
     });
     return stdout;
   }
@@ -116,6 +135,17 @@ export class EtcdProcess implements EtcdServer {
     }
   }
 
+  /** Copies the data directory of a server that was killed. */
+  async backUp(): Promise<void> {
+    await cp(join(this.#dir, 'data'), join(this.#dir, 'backup'), { recursive: true });
+  }
+
+  /** Puts the copy back, as an operator does after a loss: the same cluster, at an earlier time. */
+  async restore(): Promise<void> {
+    await this.wipe();
+    await cp(join(this.#dir, 'backup'), join(this.#dir, 'data'), { recursive: true });
+  }
+
   async wipe(): Promise<void> {
     await rm(join(this.#dir, 'data'), { recursive: true, force: true });
   }
@@ -123,6 +153,7 @@ export class EtcdProcess implements EtcdServer {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
     await rm(this.#dir, { recursive: true, force: true });
+    alive.delete(this.#end);
   }
 }
 

@@ -165,6 +165,24 @@ describe.skipIf(skipUnless(['etcd'], needEtcdProcess())).concurrent('the etcd so
     expect(recorder.last!.revision).toEqual({ generation: `${second.generation}.1`, number: 1 });
   });
 
+  it('hands on a store that was restored from a backup as another generation', async () => {
+    await using server = await EtcdProcess.start();
+    await server.ctl('put', `${desired}/vips/a`, '1');
+    await server.kill();
+    await server.backUp();
+    await server.boot();
+    await server.ctl('put', `${desired}/vips/b`, '2');
+    await using view = watching(server.endpoint);
+    const { recorder } = view;
+    await until('both keys', 3_000, () => recorder.last?.keys.size === 2);
+    const before = recorder.last!.revision;
+    await server.kill();
+    await server.restore();
+    await server.boot();
+    await until('the old state', 5_000, () => recorder.last?.keys.size === 1);
+    expect(recorder.last!.revision).toEqual({ generation: `${before.generation}.1`, number: before.number - 1 });
+  });
+
   it('waits for a store that is down at start, and says so once', async () => {
     await using server = await EtcdProcess.start();
     await server.ctl('put', `${desired}/vips/a`, '1');

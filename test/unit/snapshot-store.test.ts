@@ -1,5 +1,6 @@
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
+import { defaultLimits } from '../../src/core/admission.ts';
 import type { Snapshot } from '../../src/core/model.ts';
 import { SnapshotStore } from '../../src/sync/snapshot-store.ts';
 
@@ -19,7 +20,11 @@ function store(onEmpty: 'keep' | 'clear') {
   const snapshots: Snapshot[] = [];
   const logged: string[] = [];
   const log = pino({ level: 'info' }, { write: (line: string) => void logged.push(line) });
-  return { store: new SnapshotStore({ onEmpty, log, onSnapshot: (s) => snapshots.push(s) }), snapshots, logged };
+  return {
+    store: new SnapshotStore({ onEmpty, limits: defaultLimits, log, onSnapshot: (s) => snapshots.push(s) }),
+    snapshots,
+    logged,
+  };
 }
 
 describe('SnapshotStore', () => {

@@ -1,0 +1,32 @@
+import type { Rejection } from '../../src/core/model.ts';
+import { type ParsedState, parseState } from '../../src/core/parse-state.ts';
+
+/** Desired state as tests write it: keys without `desired/`; text stands for itself, so that it may be no JSON. */
+export type Values = Readonly<Record<string, unknown>>;
+
+export const revision = { generation: 'test', number: 1 };
+
+export const web = { address: '192.0.2.10', port: 443, protocol: 'tcp', pool: 'web' };
+
+export const good: Values = {
+  'vips/web': web,
+  'pools/web': {},
+  'pools/web/reals/r1': { address: '10.0.0.11' },
+};
+
+export function keySet(values: Values): Map<string, string> {
+  return new Map(
+    Object.entries(values).map(([key, value]) => [
+      `desired/${key}`,
+      typeof value === 'string' ? value : JSON.stringify(value),
+    ]),
+  );
+}
+
+export function parse(values: Values, previous: ParsedState | null = null): ParsedState {
+  return parseState(keySet(values), revision, previous);
+}
+
+export function rejections(values: Values, previous: ParsedState | null = null): readonly Rejection[] {
+  return parse(values, previous).snapshot.rejected;
+}

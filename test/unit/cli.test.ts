@@ -1,0 +1,134 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import packageJson from '../../package.json' with { type: 'json' };
+import { formatTable } from '../../src/cli/output.ts';
+import { pilotfish } from '../support/command.ts';
+
+let directory: string;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'pilotfish-cli-'));
+});
+
+afterAll(() => rm(directory, { recursive: true, force: true }));
+
+async function file(name: string, content: string): Promise<string> {
+  const path = join(directory, name);
+  await writeFile(path, content);
+  return path;
+}
+
+const good = `
+vips:
+  web-443: {address: 192.0.2.10, port: 443, protocol: tcp, pool: web}
+pools:
+  web: {reals: {r1: {address: 10.0.0.11, weight: 100}, r2: {address: 10.0.0.12}}}
+`;
+
+describe('the command line', () => {
+  it.each([
+    [['--help'], 0, 'stdout', 'Exit codes: 0 done, 1 failed, 2 wrong usage or invalid input.'],
+    [['apply', '--help'], 0, 'stdout', 'pilotfish apply -f state.yaml --dry-run'],
+    [['--version'], 0, 'stdout', packageJson.version],
+    [[], 2, 'stderr', 'Usage: pilotfish'],
+    [['chek'], 2, 'stderr', `PF_USAGE: unknown command 'chek'\n  fix: did you mean "check"?`],
+    [
+      ['check'],
+      2,
+      'stderr',
+      `PF_USAGE: required option '-f, --file <file>' not specified\n  fix: see --help of the command`,
+    ],
+    [['check', '-f', 'x', '--fix'], 2, 'stderr', "PF_USAGE: unknown option '--fix'"],
+    [['get', 'vip'], 2, 'stderr', 'PF_USAGE: unknown word "vip"\n  fix: did you mean "vips"?'],
+    [['get', 'vips', '-o', 'xml'], 2, 'stderr', "argument 'xml' is invalid. Allowed choices are table, json, yaml."],
+    [['get', 'vips', '--etcd', 'a:1', '--config', 'b'], 2, 'stderr', 'cannot be used with'],
+    [['get', 'vips', '--etcd', 'a:1,,b:2'], 2, 'stderr', 'PF_USAGE: --etcd "a:1,,b:2" has an empty endpoint'],
+    [
+      ['get', 'vips', '--config', '/nonexistent/agent.yaml'],
+      2,
+      'stderr',
+      'PF_CONFIG: /nonexistent/agent.yaml cannot be read: ENOENT',
+    ],
+    [['lab', 'upp'], 2, 'stderr', 'PF_USAGE: unknown word "upp"\n  fix: did you mean "up"?'],
+    [['lab', 'up', '--lbs', '0'], 2, 'stderr', 'It must be a whole number from 1 to 9.'],
+    [['run', '--config', '/nonexistent/agent.yaml'], 2, 'stderr', 'PF_CONFIG: /nonexistent/agent.yaml cannot be read'],
+  ] as const)('%j ends with %d and says so on %s', async (args, code, stream, text) => {
+    const result = await pilotfish(args);
+    expect(result[stream]).toContain(text);
+    expect(result.code).toBe(code);
+    expect(result.stderr).not.toMatch(/^\s+at /m);
+  });
+
+  it('prints the stack of an error when PILOTFISH_DEBUG asks for it', async () => {
+    const { stderr } = await pilotfish(['chek'], { env: { PILOTFISH_DEBUG: '1' } });
+    expect(stderr).toMatch(/^\s+at /m);
+  });
+});
+
+describe('check', () => {
+  it('says that a file is good', async () => {
+    const path = await file('good.yaml', good);
+    expect(await pilotfish(['check', '-f', path])).toEqual({
+      code: 0,
+      stdout: `${path} is good: 1 VIP, 1 pool, 2 reals\n`,
+      stderr: '',
+    });
+  });
+
+  it('reads the standard input, and JSON', async () => {
+    const { code, stdout } = await pilotfish(['check', '-f', '-'], { input: '{"pools": {"web": {}}}' });
+    expect([code, stdout]).toEqual([0, '- is good: 0 VIPs, 1 pool, 0 reals\n']);
+  });
+
+  it('shows every mistake with place, value and fix', async () => {
+    const path = await file(
+      'bad.yaml',
+      `${good.replace('port: 443', 'prot: 443').replace('weight: 100', 'weight: 1001')}  api: {encap: gue}\nvip: {}\n`,
+    );
+    const { code, stdout, stderr } = await pilotfish(['check', '-f', path]);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toBe(
+      [
+        `PF_STATE: ${path} has 5 mistakes:`,
+        '  vip: is not a known section (found {})',
+        '    fix: did you mean "vips"?',
+        '  pools.api.encap: is not supported by this version (found "gue")',
+        '    fix: use "ipip"',
+        '  pools.web.reals.r1.weight: must be a whole number from 0 to 1000 (found 1001)',
+        '    fix: choose a number from 0 to 1000',
+        '  vips.web-443.prot: is not a known field (found 443)',
+        '    fix: did you mean "port"?',
+        '  vips.web-443.port: is missing',
+        '    fix: add it, for example "port": 443',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('names the line of a syntax error', async () => {
+    const path = await file('syntax.yaml', 'vips:\n  a: {port: 1\n  b: {}\n');
+    const { code, stderr } = await pilotfish(['check', '-f', path]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/PF_STATE: .*syntax\.yaml is not YAML:\n {2}line 3, column 3: /);
+  });
+
+  it('ends with 2 for a file that is not there', async () => {
+    const { code, stderr } = await pilotfish(['check', '-f', join(directory, 'none.yaml')]);
+    expect(code).toBe(2);
+    expect(stderr).toContain('cannot be read: ENOENT');
+  });
+});
+
+describe('formatTable', () => {
+  it('aligns columns, numbers to the right, and shows what is absent', () => {
+    const rows = [
+      ['a', 1, 'x', null],
+      ['bcd', 100, undefined, 'y'],
+    ];
+    expect(formatTable(['NAME', 'N', 'TEXT', 'LAST'], rows)).toBe(
+      ['NAME    N  TEXT  LAST', 'a       1  x     -', 'bcd   100  -     y'].join('\n'),
+    );
+  });
+});

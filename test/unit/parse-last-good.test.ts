@@ -1,0 +1,207 @@
+import { describe, expect, it } from 'vitest';
+import { defaultLimits } from '../../src/core/admission.ts';
+import { type ParsedState, parseState } from '../../src/core/parse-state.ts';
+import { good, keySet, parse, revision, type Values, web } from '../support/desired.ts';
+
+/** The states of a store one after the other; what is in force after the last. */
+function after(...states: readonly Values[]): ParsedState {
+  return states.reduce<ParsedState | null>((previous, values) => parse(values, previous), null)!;
+}
+
+function refused({ snapshot }: ParsedState): [string, boolean][] {
+  return snapshot.rejected.map(({ path, keptLastGood }) => [path, keptLastGood]);
+}
+
+describe('a key that is edited badly', () => {
+  const bad = { ...good, 'vips/web': { ...web, port: 'http' } };
+
+  it('keeps its last good value and is reported', () => {
+    const state = after(good, bad);
+    expect(state.snapshot.vips.get('web')?.port).toBe(443);
+    expect(refused(state)).toEqual([['desired/vips/web: port', true]]);
+  });
+
+  it('keeps it also through later changes of other keys', () => {
+    const state = after(
+      good,
+      bad,
+      { ...bad, 'pools/api': {} },
+      { ...bad, 'pools/web/reals/r2': { address: '10.0.0.12' } },
+    );
+    expect(state.snapshot.vips.get('web')?.port).toBe(443);
+    expect(state.snapshot.pools.get('web')?.reals).toHaveLength(2);
+  });
+
+  it('takes the next good value', () => {
+    const state = after(good, bad, { ...good, 'vips/web': { ...web, port: 8443 } });
+    expect(state.snapshot.vips.get('web')?.port).toBe(8443);
+    expect(refused(state)).toEqual([]);
+  });
+
+  it('is gone when it is deleted, and its old value does not come back', () => {
+    const { 'vips/web': _, ...without } = good;
+    expect(after(good, bad, without).snapshot.vips.size).toBe(0);
+    const state = after(good, bad, without, bad);
+    expect(state.snapshot.vips.size).toBe(0);
+    expect(refused(state)).toEqual([['desired/vips/web: port', false]]);
+  });
+
+  it.each<[string, Values, (state: ParsedState) => unknown, unknown]>([
+    ['pool', { 'pools/web': { encap: 'gre' } }, (s) => s.snapshot.pools.get('web')?.encap, 'ipip'],
+    [
+      'real',
+      { 'pools/web/reals/r1': { address: 'x' } },
+      (s) => s.snapshot.pools.get('web')?.reals[0]?.address,
+      '10.0.0.11',
+    ],
+    ['settings', { settings: '{' }, (s) => s.snapshot.settings.seed, 'aa'],
+    [
+      'override',
+      { 'overrides/web/r1': { state: 'off' } },
+      (s) => s.snapshot.pools.get('web')?.reals[0]?.state,
+      'drain',
+    ],
+  ])('keeps its last good value: %s', (_what, change, read, expected) => {
+    const before = { ...good, settings: { seed: 'aa' }, 'overrides/web/r1': { state: 'drain' } };
+    const state = after(before, { ...before, ...change });
+    expect(read(state)).toBe(expected);
+    expect(refused(state).map(([, kept]) => kept)).toEqual([true]);
+  });
+});
+
+describe('a pool', () => {
+  it('takes its VIPs and reals with it when it is deleted', () => {
+    const { 'pools/web': _, ...without } = good;
+    const state = after(good, without);
+    expect([state.snapshot.pools.size, state.snapshot.vips.size]).toEqual([0, 0]);
+    expect(refused(state)).toEqual([
+      ['desired/pools/web/reals/r1', false],
+      ['desired/vips/web: pool', false],
+    ]);
+  });
+
+  it('brings them back with it', () => {
+    const { 'pools/web': _, ...without } = good;
+    expect(after(good, without, good).snapshot).toEqual(after(good).snapshot);
+  });
+
+  it('keeps its last good value where a VIP cannot be moved', () => {
+    const state = after(good, { ...good, 'vips/web': { ...web, pool: 'none' } });
+    expect(state.snapshot.vips.get('web')?.pool).toBe('web');
+    expect(refused(state)).toEqual([['desired/vips/web: pool', true]]);
+  });
+
+  it('cannot take the port of its check away from VIPs that differ', () => {
+    const two: Values = {
+      ...good,
+      'pools/web': { checks: [{ type: 'tcp', port: 80 }] },
+      'vips/web-80': { ...web, port: 80 },
+    };
+    const state = after(two, { ...two, 'pools/web': {} });
+    expect(state.snapshot.pools.get('web')?.checks[0]?.port).toBe(80);
+    expect(state.snapshot.vips.size).toBe(2);
+    expect(state.snapshot.rejected).toEqual([
+      {
+        path: 'desired/pools/web: checks[0].port',
+        value: 'nothing',
+        message: 'cannot be the VIP’s port, since the VIPs are "web" (443), "web-80" (80)',
+        fix: 'write the port to check',
+        keptLastGood: true,
+      },
+    ]);
+  });
+});
+
+describe('of two keys that contradict one another', () => {
+  const rival: Values = { 'vips/aaa': web };
+
+  it('the one in force stays, whatever their names', () => {
+    const state = after(good, { ...good, ...rival });
+    expect([...state.snapshot.vips.keys()]).toEqual(['web']);
+    expect(refused(state)).toEqual([['desired/vips/aaa: address', false]]);
+  });
+
+  it('the first by name wins where neither is in force', () => {
+    const state = after({ ...good, ...rival });
+    expect([...state.snapshot.vips.keys()]).toEqual(['aaa']);
+    expect(refused(state)).toEqual([['desired/vips/web: address', false]]);
+  });
+
+  it('the other comes into force when the one in force goes', () => {
+    const { 'vips/web': _, ...without } = { ...good, ...rival };
+    const state = after(good, { ...good, ...rival }, without);
+    expect([...state.snapshot.vips.keys()]).toEqual(['aaa']);
+    expect(refused(state)).toEqual([]);
+  });
+
+  it('a changed one wins over a new one', () => {
+    const state = after(good, { ...good, 'vips/web': { ...web, port: 8443 }, 'vips/aaa': { ...web, port: 8443 } });
+    expect([...state.snapshot.vips]).toEqual([['web', { name: 'web', ...web, port: 8443 }]]);
+  });
+
+  it('a last good value that has to come back wins over what counted on its going', () => {
+    const state = after(good, { ...good, 'vips/web': { ...web, address: 'x' }, 'vips/aaa': web });
+    expect([...state.snapshot.vips.keys()]).toEqual(['web']);
+    expect(refused(state)).toEqual([
+      ['desired/vips/aaa: address', false],
+      ['desired/vips/web: address', true],
+    ]);
+  });
+
+  it('two can change places', () => {
+    const before: Values = { ...good, 'vips/b': { ...web, address: '192.0.2.11' } };
+    const state = after(before, { ...before, 'vips/web': { ...web, address: '192.0.2.11' }, 'vips/b': web });
+    expect(refused(state)).toEqual([]);
+    expect(state.snapshot.vips.get('b')?.address).toBe('192.0.2.10');
+  });
+
+  it('a real in force keeps its address against a VIP and against its pool’s inline reals', () => {
+    const withVip = after(good, { ...good, 'vips/api': { ...web, address: '10.0.0.11' } });
+    expect(refused(withVip)).toEqual([['desired/vips/api: address', false]]);
+    const withInline = after(good, { ...good, 'pools/web': { reals: { r9: { address: '10.0.0.11' } } } });
+    expect(refused(withInline)).toEqual([['desired/pools/web: reals.r9.address', true]]);
+    expect(withInline.snapshot.pools.get('web')?.reals.map(({ id }) => id)).toEqual(['r1']);
+  });
+});
+
+describe('limits', () => {
+  const limits = { vips: 2, pools: 1, reals: 2 };
+  const states = (...of: Values[]): ParsedState =>
+    of.reduce<ParsedState | null>((previous, values) => parseState(keySet(values), revision, previous, limits), null)!;
+
+  it('refuse what is too much and keep what is in force', () => {
+    const full: Values = {
+      ...good,
+      'vips/udp': { ...web, protocol: 'udp' },
+      'pools/web/reals/r2': { address: '10.0.0.12' },
+    };
+    const state = states(full, {
+      ...full,
+      'pools/a': {},
+      'pools/web/reals/a': { address: '10.0.0.13' },
+      'vips/a': { ...web, address: '192.0.2.11' },
+    });
+    expect([...state.snapshot.vips.keys()]).toEqual(['udp', 'web']);
+    expect(state.snapshot.rejected.map(({ path, message, fix }) => [path, message, fix])).toEqual([
+      ['desired/pools/a', 'exceeds the 1 pools that one LB takes', 'remove pools that are not used'],
+      ['desired/pools/web/reals/a', 'exceeds the 2 reals that one LB takes', 'remove reals that are not used'],
+      ['desired/vips/a', 'exceeds the 2 vips that one LB takes', 'remove vips that are not used'],
+    ]);
+  });
+
+  it('are those of the design, and such a state is parsed', () => {
+    const values: Record<string, unknown> = {};
+    const address = (of: number, i: number): string => `${of}.0.${i >> 8}.${i & 255}`;
+    for (let i = 0; i < defaultLimits.pools; i++) values[`pools/p${i}`] = { checks: [{ type: 'tcp', port: 80 }] };
+    for (let i = 0; i < defaultLimits.reals; i++)
+      values[`pools/p${i % 1_024}/reals/r${i}`] = { address: address(10, i) };
+    for (let i = 0; i < defaultLimits.vips; i++)
+      values[`vips/v${i}`] = { address: address(20, i + 1), port: 80, protocol: 'tcp', pool: `p${i % 1_024}` };
+    const { snapshot } = parse(values);
+    expect(defaultLimits).toEqual({ vips: 4_096, pools: 1_024, reals: 16_384 });
+    expect(snapshot.rejected).toEqual([]);
+    expect([snapshot.vips.size, snapshot.pools.size]).toEqual([4_096, 1_024]);
+    const more = { ...values, 'vips/one-more': { address: '30.0.0.1', port: 80, protocol: 'tcp', pool: 'p0' } };
+    expect(parse(more).snapshot.rejected).toHaveLength(1);
+  });
+});
