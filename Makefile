@@ -16,12 +16,13 @@ BPF_HEADERS := $(wildcard bpf/*.h)
 ADDON_SRC   := $(wildcard native/*.cc)
 ADDON_OBJ   := $(ADDON_SRC:native/%.cc=build/native/%.o)
 LAB_BPF     := $(patsubst lab/%.bpf.c,build/lab/%.bpf.o,$(wildcard lab/*.bpf.c))
+BENCH_BPF   := $(patsubst bench/bpf/%.bpf.c,build/bench/%.bpf.o,$(wildcard bench/bpf/*.bpf.c))
 
 .PHONY: all bpf addon dist clean
 
 all: bpf addon dist
 
-bpf: build/pilotfish.bpf.o $(LAB_BPF) src/dataplane/layout.gen.ts
+bpf: build/pilotfish.bpf.o $(LAB_BPF) $(BENCH_BPF) src/dataplane/layout.gen.ts
 
 build/pilotfish.bpf.o: bpf/pilotfish.bpf.c $(BPF_HEADERS)
 	@mkdir -p $(@D)
@@ -29,6 +30,10 @@ build/pilotfish.bpf.o: bpf/pilotfish.bpf.c $(BPF_HEADERS)
 	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
 
 build/lab/%.bpf.o: lab/%.bpf.c
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+
+build/bench/%.bpf.o: bench/bpf/%.bpf.c
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
 
