@@ -58,7 +58,7 @@ describe.each(['tcp', 'udp'] as const)('a %s flow', (protocol) => {
     await bench.converge(goal([], [A]));
     expect([bench.realOf(frame(1)), bench.realOf(frame(2))]).toEqual([A, 'no_real']);
     await bench.apply({ op: 'remove-pools', pools: [0] });
-    expect([bench.realOf(frame(1)), bench.realOf(frame(2))]).toEqual([A, 'no_ring']);
+    expect([bench.realOf(frame(1)), bench.realOf(frame(2))]).toEqual([A, 'no_real']);
   });
 
   it('goes by the ring at once when its real is voided', async () => {
@@ -66,6 +66,15 @@ describe.each(['tcp', 'udp'] as const)('a %s flow', (protocol) => {
     await bench.converge(goal([B], [B]));
     expect(bench.realOf(frame(1))).toBe(B);
     await bench.converge(goal([C], [B, C]));
+    expect(bench.realOf(frame(1))).toBe(B);
+  });
+
+  it('never goes to a void number, not even with the generation that the flow remembers', async () => {
+    expect(bench.realOf(frame(1))).toBe(A);
+    const number = numberOf(bench, A);
+    const { generation } = bench.dataPlane.observe().reals.get(number) ?? { generation: -1 };
+    await bench.converge(goal([B], [A, B]));
+    await bench.apply({ op: 'void-real', number, generation });
     expect(bench.realOf(frame(1))).toBe(B);
   });
 
@@ -205,6 +214,16 @@ describe('a full bucket', () => {
     expect(bench.realOf(frames.tcp(ports[evicted] ?? 0))).toBe(B);
   });
 
+  it('is not full while an entry is empty, however old the others are', async () => {
+    const bench = await full();
+    age(bench, [255, 254, 253, 252, 0, 251, 250, 249]);
+    const others = readBucket(bench).with(4, 0n);
+    writeBucket(bench, others);
+    bench.realOf(frames.tcp(2000));
+    expect(readBucket(bench).with(4, 0n)).toEqual(others);
+    expect(realOfEntry(readBucket(bench)[4] ?? 0n)).toBe(BigInt(numberOf(bench, A)));
+  });
+
   it('counts every packet of a flow as use', async () => {
     const bench = await full();
     age(bench, [170, 20, 30, 40, 50, 60, 100, 80]);
@@ -217,6 +236,7 @@ describe('a full bucket', () => {
 
   it('takes the entry of the flow itself for its new choice', async () => {
     const bench = await full();
+    age(bench, [255, 254, 253, 252, 251, 0, 250, 249]);
     await bench.converge(goal([B], [A, B]));
     expect(bench.realOf(frames.tcp(ports[5] ?? 0, tcpFlags.syn))).toBe(B);
     expect(ports.map((port) => bench.realOf(frames.tcp(port)))).toEqual(ports.map((_, i) => (i === 5 ? B : A)));
@@ -244,7 +264,7 @@ describe('recycled numbers', () => {
       { op: 'put-address', address: VIP, protocols: new Set(['tcp']) },
       { op: 'put-vip', vip, record: { number: 0, pool: 0 }, fresh: true },
     );
-    expect(bench.realOf(frames.tcp(1))).toBe('no_ring');
+    expect(bench.realOf(frames.tcp(1))).toBe('no_real');
     await bench.converge(target({ [`${VIP}|80|tcp`]: 'again' }, { again: [C] }));
     expect(bench.dataPlane.observe().pools).toEqual(new Map([['again', 0]]));
     expect(bench.realOf(frames.tcp(1))).toBe(C);

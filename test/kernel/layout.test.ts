@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PilotfishError } from '../../src/core/errors.ts';
+import { reasonNames } from '../../src/dataplane/counters.ts';
 import type { LoadedProgram } from '../../src/dataplane/program.ts';
 import { loadProgram } from '../../src/dataplane/program.ts';
 import { BpfCompiler } from '../support/compile-bpf.ts';
@@ -28,12 +29,48 @@ describe('an object compiled from other structs', () => {
   afterAll(() => compiler[Symbol.dispose]());
 
   it.each([
-    ['a longer value', 'layout.h', '	__u32 pool;   /*', '	__u32 weight;\n	__u32 pool;   /*', 'map vips has valueSize 12, not 8'],
-    ['a longer key', 'layout.h', '	__u32 family; /* enum pf_family */', '	__u32 family; __u32 vlan;', 'map vip_addresses has keySize 24, not 20'],
-    ['another map type', 'maps.h', 'TYPE_HASH);\n	__uint(max_entries, 1);\n	__type(key, struct pf_vip_key)', 'TYPE_LRU_HASH);\n	__uint(max_entries, 1);\n	__type(key, struct pf_vip_key)', 'map vips has type lru_hash, not hash'],
-    ['a map under another name', 'maps.h', '} settings SEC', '} knobs SEC(".maps"), settings __attribute__((weak)) SEC', ''],
-    ['one more reason', 'layout.h', '	PF_FORWARDED,	', '	PF_TIRED,\n	PF_FORWARDED,	', 'it counts 14 reasons, not 13'],
-    ['one more constant', 'flow.h', 'const volatile __u32 flow_bucket_mask = 0;', 'const volatile __u32 flow_bucket_mask = 0;\nconst volatile __u32 other[2] = {1, 2};', 'constants take 12 bytes, not 4'],
+    [
+      'a longer value',
+      'layout.h',
+      '	__u32 pool;   /*',
+      '	__u32 weight;\n	__u32 pool;   /*',
+      'map vips has valueSize 12, not 8',
+    ],
+    [
+      'a longer key',
+      'layout.h',
+      '	__u32 family; /* enum pf_family */',
+      '	__u32 family; __u32 vlan;',
+      'map vip_addresses has keySize 24, not 20',
+    ],
+    [
+      'another map type',
+      'maps.h',
+      'TYPE_HASH);\n	__uint(max_entries, 1);\n	__type(key, struct pf_vip_key)',
+      'TYPE_LRU_HASH);\n	__uint(max_entries, 1);\n	__type(key, struct pf_vip_key)',
+      'map vips has type lru_hash, not hash',
+    ],
+    [
+      'a map under another name',
+      'maps.h',
+      '#define PILOTFISH_MAPS_H',
+      '#define PILOTFISH_MAPS_H\n#define settings knobs',
+      'map settings is missing',
+    ],
+    [
+      'one more reason',
+      'layout.h',
+      '	PF_FORWARDED,	',
+      '	PF_TIRED,\n	PF_FORWARDED,	',
+      `it counts ${reasonNames.length + 1} reasons, not ${reasonNames.length}`,
+    ],
+    [
+      'one more constant',
+      'flow.h',
+      'const volatile __u32 flow_bucket_mask = 0;',
+      'const volatile __u32 flow_bucket_mask = 0;\nconst volatile __u32 other[2] = {1, 2};',
+      'constants take 12 bytes, not 4',
+    ],
   ])('%s', async (_what, header, from, to, fault) => {
     const path = compiler.compileChanged(header, from, to);
     const error = await refusal(path);

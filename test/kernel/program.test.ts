@@ -98,6 +98,30 @@ describe('encapsulation', () => {
   });
 });
 
+/** Do the carries of this header’s sum, taken in the byte order of the host, carry again? */
+function carriesTwice(header: Uint8Array): boolean {
+  const halves = new Uint16Array(Uint8Array.from(header).buffer);
+  const sum = halves.reduce((total, half) => total + half, 0);
+  return (sum & 0xffff) + (sum >> 16) > 0xffff;
+}
+
+describe('the checksum of the outer header', () => {
+  it('is right where its sum carries twice', async () => {
+    using own = await ProgramBench.load();
+    // High words, or no source would make the sum carry at all.
+    const real = '203.0.113.240';
+    const inner = ipv4({ from: '198.51.100.7', to: VIP }, tcp({ from: 4000, to: 80 }));
+    const outcomes = Array.from({ length: 0x10000 }, (_, i) => `172.16.${i >> 8}.${i & 0xff}`)
+      .map((source) => ({ source, expected: encapsulated(inner, source, real, new Uint8Array()) }))
+      .filter(({ expected }) => carriesTwice(Uint8Array.from(expected.subarray(14, 34)).fill(0, 10, 12)));
+    expect(outcomes.length).toBeGreaterThan(0);
+    for (const { source, expected } of outcomes) {
+      await own.converge(target({ [`${VIP}|80|tcp`]: 'web' }, { web: [real] }, { outerV4: `${source}/32` }));
+      expect(Buffer.from(own.send(ethernet(inner)).frame)).toEqual(expected);
+    }
+  });
+});
+
 describe('matching', () => {
   const to = (port: number, segment: typeof tcp | typeof udp, address = VIP) =>
     bench.realOf(ethernet(ipv4({ from: '198.51.100.7', to: address }, segment({ from: 4000, to: port }))));

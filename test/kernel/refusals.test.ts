@@ -247,7 +247,8 @@ const raising: Record<string, { action: Action; raise(own: ProgramBench): Promis
   no_ring: {
     action: 'DROP',
     raise: async (own) => {
-      await own.apply({ op: 'remove-pools', pools: [0] });
+      const vip = { name: 'early', address: VIP, port: 80, protocol: 'tcp', pool: 'none' } as const;
+      await own.apply({ op: 'put-vip', vip, record: { number: 0, pool: 3 }, fresh: false });
       return ethernet(ipv4(toVip, web));
     },
   },

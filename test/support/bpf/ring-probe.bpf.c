@@ -1,50 +1,64 @@
 // SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0)
 /*
- * The program, and beside it one that reads a ring as a packet would, only at 4,096 slots: it tells whether what one
- * packet can see is ever of two generations. Slots of generation k all hold k.
+ * The program, and beside it one that looks at the ring of pool 0 as a packet would, only at 4,096 slots, and tells
+ * whether what it saw was ever of two generations. Slots of generation k all hold k. One run takes many looks: with
+ * short runs that the kernel repeats, rings would change only between its calls, which wait for the same grace periods.
  */
 #include "pilotfish.bpf.c"
 
 #define PROBED_SLOTS 4096
 #define PROBED_STEP (PF_RING_SLOTS / PROBED_SLOTS)
+#define LOOKS 2000
 
-enum probe_count { PROBE_RUNS = 0, PROBE_MIXED, PROBE_CHANGES, PROBE_LAST, PROBE_COUNT };
+struct probe_counts {
+	__u64 looks;
+	__u64 mixed;   /* looks that saw slots of two generations */
+	__u64 changes; /* looks that saw another generation than the one before them in the same run */
+};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, PROBE_COUNT);
+	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, __u64);
+	__type(value, struct probe_counts);
 } probe SEC(".maps");
 
-INLINE __u64 *probe_entry(__u32 index)
-{
-	return bpf_map_lookup_elem(&probe, &index);
-}
+struct run {
+	struct probe_counts *counts;
+	__u32 last;
+};
 
-SEC("xdp")
-int ring_probe(struct xdp_md *ctx __attribute__((unused)))
+static long look(__u32 index __attribute__((unused)), struct run *run)
 {
-	__u64 *runs = probe_entry(PROBE_RUNS), *mixed = probe_entry(PROBE_MIXED);
-	__u64 *changes = probe_entry(PROBE_CHANGES), *last = probe_entry(PROBE_LAST);
 	const volatile struct pf_ring *ring;
 	__u32 pool = 0, first = 0, generation, differences = 0;
 	void *map;
 
 	map = bpf_map_lookup_elem(&rings, &pool);
-	if (!map || !runs || !mixed || !changes || !last)
-		return XDP_ABORTED;
+	if (!map)
+		return 1;
 	ring = bpf_map_lookup_elem(map, &first);
 	if (!ring)
-		return XDP_ABORTED;
+		return 1;
 	generation = ring->slot[0];
 	for (__u32 i = 1; i < PROBED_SLOTS; i++)
 		differences |= ring->slot[i * PROBED_STEP] ^ generation;
-	(*runs)++;
+	run->counts->looks++;
 	if (differences)
-		(*mixed)++;
-	if (generation != *last)
-		(*changes)++;
-	*last = generation;
-	return XDP_PASS;
+		run->counts->mixed++;
+	if (run->last && generation != run->last)
+		run->counts->changes++;
+	run->last = generation;
+	return 0;
+}
+
+SEC("xdp")
+int ring_probe(struct xdp_md *ctx __attribute__((unused)))
+{
+	__u32 first = 0;
+	struct run run = {.counts = bpf_map_lookup_elem(&probe, &first)};
+
+	if (!run.counts)
+		return XDP_ABORTED;
+	return bpf_loop(LOOKS, look, &run, 0) == LOOKS ? XDP_PASS : XDP_ABORTED;
 }
