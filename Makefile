@@ -13,6 +13,8 @@ ADDON_FLAGS := -std=c++20 -O2 -fPIC -Wall -Wextra -Werror -fvisibility=hidden -f
                -isystem node_modules/node-addon-api -isystem node_modules/node-linux-$(NODE_ARCH)/include/node
 
 BPF_HEADERS := $(wildcard bpf/*.h)
+# Sixteen hex digits that change with every shared struct, whatever its size.
+FINGERPRINT := -DPF_LAYOUT_FINGERPRINT=0x$(shell sha256sum bpf/layout.h | cut -c1-16)ULL
 ADDON_SRC   := $(wildcard native/*.cc)
 ADDON_OBJ   := $(ADDON_SRC:native/%.cc=build/native/%.o)
 LAB_BPF     := $(patsubst lab/%.bpf.c,build/lab/%.bpf.o,$(wildcard lab/*.bpf.c))
@@ -27,7 +29,7 @@ bpf: build/pilotfish.bpf.o $(LAB_BPF) $(BENCH_BPF) src/dataplane/layout.gen.ts
 build/pilotfish.bpf.o: bpf/pilotfish.bpf.c $(BPF_HEADERS)
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -Wpadded -fsyntax-only -x c bpf/layout.h
-	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+	$(CLANG) $(BPF_CFLAGS) $(FINGERPRINT) -c $< -o $@
 
 build/lab/%.bpf.o: lab/%.bpf.c
 	@mkdir -p $(@D)
@@ -39,7 +41,7 @@ build/bench/%.bpf.o: bench/bpf/%.bpf.c
 
 # Committed, so that a reader and the type checker have it without a compiler; CI fails when the build changes it.
 src/dataplane/layout.gen.ts: build/pilotfish.bpf.o scripts/gen-layout.ts
-	$(BIN)/node scripts/gen-layout.ts $< src/dataplane/layout.gen.ts
+	$(BIN)/node scripts/gen-layout.ts $< bpf/layout.h src/dataplane/layout.gen.ts
 
 addon: build/pilotfish.node
 

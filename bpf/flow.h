@@ -12,9 +12,6 @@
 
 #define PF_BUCKET_ENTRIES 8
 
-/* Buckets of one CPU, less one; they are a power of two. Set by the agent before load. */
-const volatile __u32 flow_bucket_mask = 0;
-
 /* A few hundred milliseconds to seconds a tick, by the kernel's HZ: only the order of two stamps matters. */
 INLINE __u8 flow_time(void)
 {
@@ -48,9 +45,9 @@ INLINE __u8 entry_time(__u64 entry)
 
 INLINE struct pf_flow_bucket *flow_bucket(const struct packet *p)
 {
-	__u32 index = bpf_get_smp_processor_id() * (flow_bucket_mask + 1);
+	__u32 index = bpf_get_smp_processor_id() * (constants.flow_bucket_mask + 1);
 
-	index += (__u32)(p->hash >> 32) & flow_bucket_mask;
+	index += (__u32)(p->hash >> 32) & constants.flow_bucket_mask;
 	return bpf_map_lookup_elem(&flows, &index);
 }
 
@@ -72,6 +69,7 @@ INLINE int find_flow(struct packet *p, struct pf_flow_bucket *bucket)
 			continue;
 		p->real_number = number;
 		p->real = *real;
+		p->path = PF_PATH_CACHE;
 		if (entry_time(entry) != now)
 			bucket->entry[i] = flow_entry(p, now);
 		return 1;
@@ -92,7 +90,8 @@ INLINE __u32 eviction_rank(__u64 entry, __u32 tag, __u8 now)
 INLINE void remember_flow(const struct packet *p, struct pf_flow_bucket *bucket)
 {
 	__u8 now = flow_time();
-	__u32 victim = 0, best = 0;
+	/* Among equals it is the hash that chooses: in a burst, all entries of a bucket are of one tick. */
+	__u32 victim = (__u32)(p->hash >> 60), best = 0;
 
 #pragma clang loop unroll(full)
 	for (int i = 0; i < PF_BUCKET_ENTRIES; i++) {

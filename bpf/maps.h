@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0)
 /*
- * The maps. Sizes given here are the smallest that load; the agent sets the real ones before it loads the object.
+ * The maps, and the constants. Sizes given here are the smallest that load; the agent sets the real ones before it loads the object.
  */
 #ifndef PILOTFISH_MAPS_H
 #define PILOTFISH_MAPS_H
@@ -8,6 +8,13 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include "layout.h"
+
+/* First bytes of the SHA-256 of layout.h. */
+#ifndef PF_LAYOUT_FINGERPRINT
+#error "compile with -DPF_LAYOUT_FINGERPRINT, as the Makefile does"
+#endif
+
+const volatile struct pf_constants constants = {.layout_fingerprint = PF_LAYOUT_FINGERPRINT};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -81,5 +88,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct pf_traffic);
 } real_traffic SEC(".maps");
+
+/* One entry, mapped by whoever traces: reading it costs no call. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct pf_decision);
+} decisions SEC(".maps");
 
 #endif

@@ -9,6 +9,7 @@
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
 #include <bpf/bpf_endian.h>
@@ -76,7 +77,46 @@ INLINE int parse_ipv4(struct packet *p, const struct iphdr *ip, const void *data
 		return PF_IP_OPTIONS;
 
 	p->tos = ip->tos;
-	p->addresses = *(const __u64 *)&ip->saddr;
+	p->addresses[0] = *(const __u64 *)&ip->saddr;
+	return parse_ports(p, ip + 1, data_end, p->length - sizeof(*ip));
+}
+
+/* The header of a fragment (RFC 8200, section 4.5) as far as it is looked at. */
+struct fragment_header {
+	__u8 next;
+};
+
+/*
+ * Extension headers are not walked: such a packet passes, as if there were no VIP. A fragment is told by its own
+ * header, which names the protocol.
+ */
+INLINE int parse_ipv6(struct packet *p, const struct ipv6hdr *ip, const void *data_end)
+{
+	const struct fragment_header *fragment = (const struct fragment_header *)(ip + 1);
+	const __u64 *words = (const __u64 *)&ip->saddr;
+
+	if ((const void *)(ip + 1) > data_end || ip->version != 6)
+		return PF_UNREADABLE;
+
+	p->key.family = PF_FAMILY_V6;
+	__builtin_memcpy(p->key.address, &ip->daddr, sizeof(p->key.address));
+	p->key.protocol = ip->nexthdr;
+	if (ip->nexthdr == IPPROTO_FRAGMENT && (const void *)(fragment + 1) <= data_end)
+		p->key.protocol = fragment->next;
+	if (!address_serves(&p->key))
+		return PF_NOT_VIP;
+	if (ip->nexthdr == IPPROTO_FRAGMENT)
+		return PF_FRAGMENT;
+
+	p->length = sizeof(*ip) + bpf_ntohs(ip->payload_len);
+	if ((const void *)ip + p->length > data_end)
+		return PF_MALFORMED;
+	p->tos = ip->priority << 4 | ip->flow_lbl[0] >> 4;
+	/* Source and destination take turns: docs/reference/flow-hash.md says why. */
+	p->addresses[0] = words[0];
+	p->addresses[1] = words[2];
+	p->addresses[2] = words[1];
+	p->addresses[3] = words[3];
 	return parse_ports(p, ip + 1, data_end, p->length - sizeof(*ip));
 }
 
@@ -88,9 +128,11 @@ INLINE int parse_packet(struct xdp_md *ctx, struct packet *p)
 
 	if ((const void *)(eth + 1) > data_end)
 		return PF_UNREADABLE;
-	if (eth->h_proto != bpf_htons(ETH_P_IP))
-		return PF_NOT_IP;
-	return parse_ipv4(p, (const struct iphdr *)(eth + 1), data_end);
+	if (eth->h_proto == bpf_htons(ETH_P_IP))
+		return parse_ipv4(p, (const struct iphdr *)(eth + 1), data_end);
+	if (eth->h_proto == bpf_htons(ETH_P_IPV6))
+		return parse_ipv6(p, (const struct ipv6hdr *)(eth + 1), data_end);
+	return PF_NOT_IP;
 }
 
 #endif

@@ -15,6 +15,7 @@ enum pf_ring_size unused_ring_size __attribute__((unused));
 enum pf_family unused_family __attribute__((unused));
 enum pf_reason unused_reason __attribute__((unused));
 enum pf_served unused_served __attribute__((unused));
+enum pf_path unused_path __attribute__((unused));
 
 /* A flow keeps its real for as long as the cache remembers it and the real lives; a SYN is a new flow. */
 INLINE int find_real(struct packet *p)

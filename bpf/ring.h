@@ -35,6 +35,8 @@ INLINE int find_in_ring(struct packet *p)
 	if (!real || real->family == PF_FAMILY_NONE)
 		return PF_VOID_REAL;
 	p->real = *real;
+	p->path = PF_PATH_RING;
+	p->slot = slot;
 	return PF_NEXT;
 }
 

@@ -17,6 +17,7 @@ INLINE int find_vip(struct packet *p)
 	if (!vip)
 		return PF_NOT_VIP;
 	p->vip = *vip;
+	p->found = 1;
 	return PF_NEXT;
 }
 

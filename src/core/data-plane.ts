@@ -27,6 +27,8 @@ export interface SettingsImage {
   readonly hashKeys: string;
   /** Prefix of outer IPv4 sources, such as `172.16.0.0/16`. */
   readonly outerV4: string;
+  /** The same for IPv6; its length is 64 to 128. */
+  readonly outerV6: string;
   /** Largest IP packet, outer header included, in bytes. */
   readonly mtu: number;
   /** `02:00:00:00:00:01`; all zero: not known, packets for VIPs are dropped and counted. */
@@ -92,7 +94,7 @@ export type MapOp =
   /** Claims a number for a pool, before anything under that number exists. */
   | { readonly op: 'name-pool'; readonly pool: number; readonly name: string }
   | { readonly op: 'put-real'; readonly number: number; readonly real: RealRecord }
-  /** All at once: after it every one of these rings is the new one, before it none. */
+  /** In one batch: a packet sees each ring whole, old or new, and after it all are new. */
   | { readonly op: 'swap-rings'; readonly rings: readonly RingChange[] }
   | { readonly op: 'put-address'; readonly address: Address; readonly protocols: ReadonlySet<Protocol> }
   /** `fresh`: the number had no VIP before, or another one: its counters start at 0. */

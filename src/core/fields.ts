@@ -162,14 +162,21 @@ export function readAddress(value: unknown): Address | Mistake {
   return address ?? new Mistake('is not an IP address', 'write an address such as 192.0.2.10');
 }
 
-/** An aligned prefix of one family, in canonical text. */
-export function prefix(family: 4 | 6): Reader<string> {
+/**
+ * An aligned prefix of one family, in canonical text.
+ *
+ * @param shortest least length in bits
+ */
+export function prefix(family: 4 | 6, shortest = 0): Reader<string> {
   const example = family === 4 ? '172.16.0.0/16' : '100::/64';
   return (value) => {
     const result = readPrefix(typeof value === 'string' ? value : '');
     if (result instanceof Mistake) return result;
-    if (isIPv6Address(result.address) === (family === 6)) return `${result.address}/${result.length}`;
-    return new Mistake(`must be an IPv${family} prefix`, `write a prefix such as ${example}`);
+    if (isIPv6Address(result.address) !== (family === 6))
+      return new Mistake(`must be an IPv${family} prefix`, `write a prefix such as ${example}`);
+    if (result.length < shortest)
+      return new Mistake(`is shorter than /${shortest}`, `write a prefix such as ${example}`);
+    return `${result.address}/${result.length}`;
   };
 }
 

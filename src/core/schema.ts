@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { isIPv6Address, unusableAddress } from './address.ts';
+import { unusableAddress } from './address.ts';
 import { checkSchema } from './check-schema.ts';
 import { readDuration } from './duration.ts';
 import {
@@ -47,8 +47,6 @@ export function readHost(value: unknown): Address | Mistake {
   if (address instanceof Mistake) return address;
   const reason = unusableAddress(address);
   if (reason !== null) return new Mistake(reason, 'write the address of a host');
-  if (isIPv6Address(address))
-    return new Mistake('is IPv6, which is not supported by this version', 'use an IPv4 address');
   return address;
 }
 
@@ -71,7 +69,8 @@ const settingsSchema = fields('the settings', {
   seed: optional(readSeed, defaultSettings.seed),
   outerSource: fields('outerSource', {
     v4: optional(prefix(4), defaultSettings.outerSource.v4),
-    v6: optional(prefix(6), defaultSettings.outerSource.v6),
+    // The flow hash fills the last 64 bits.
+    v6: optional(prefix(6, 64), defaultSettings.outerSource.v6),
   }).default(defaultSettings.outerSource),
 });
 

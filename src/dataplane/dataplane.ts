@@ -68,7 +68,7 @@ export class MapDataPlane implements DataPlane {
         this.#resetTraffic('real_traffic', op.number);
         return store.put('reals', indexKey(op.number), records.encodeReal(op.real));
       case 'void-real':
-        return store.put('reals', indexKey(op.number), records.encodeVoidReal(op.generation));
+        return this.#voidReal(op.number, op.generation);
       case 'name-pool':
         this.#poolNumbers.set(op.name, op.pool);
         return;
@@ -88,6 +88,11 @@ export class MapDataPlane implements DataPlane {
         store.delete('vips', records.encodeVipKey(op.id));
         return;
     }
+  }
+
+  #voidReal(number: number, generation: number): void {
+    const key = indexKey(number);
+    this.#store.put('reals', key, records.encodeVoidReal(generation, this.#store.get('reals', key) ?? undefined));
   }
 
   async #swapRings(changes: Extract<MapOp, { op: 'swap-rings' }>['rings']): Promise<void> {

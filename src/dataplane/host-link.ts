@@ -52,21 +52,25 @@ async function readLink(name: string): Promise<LinkRow> {
   });
 }
 
-/** The gateway of the default route over this interface. */
+/** The gateway of the default route over this interface: IPv4’s, else IPv6’s. Either takes packets of both families. */
 async function routedGateway(name: string): Promise<string> {
-  const routes = await ip<{ gateway?: string }>('-4', 'route', 'show', 'default', 'dev', name);
-  const gateway = routes.find((route) => route.gateway !== undefined)?.gateway;
-  if (gateway !== undefined) return gateway;
+  for (const family of ['-4', '-6']) {
+    const routes = await ip<{ gateway?: string }>(family, 'route', 'show', 'default', 'dev', name);
+    const gateway = routes.find((route) => route.gateway !== undefined)?.gateway;
+    if (gateway !== undefined) return gateway;
+  }
   throw new PilotfishError('PF_GATEWAY', `no gateway is configured and no default route leaves by ${name}`, {
     fix: 'set gateway in agent.yaml to the router that encapsulated packets go to',
   });
 }
 
 /** Makes the kernel ask for the neighbour, or confirm what it knows. */
-async function poke(address: string): Promise<void> {
+async function poke(name: string, address: string): Promise<void> {
   const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
+  // A router’s IPv6 address is often link-local, and means something on one interface only.
+  const target = address.startsWith('fe80:') ? `${address}%${name}` : address;
   try {
-    await new Promise<void>((resolve) => socket.send('', DISCARD_PORT, address, () => resolve()));
+    await new Promise<void>((resolve) => socket.send('', DISCARD_PORT, target, () => resolve()));
   } finally {
     socket.close();
   }
@@ -124,7 +128,7 @@ export class HostLink {
       const row = await neighbour(name, gateway);
       if (row?.lladdr !== undefined && !row.state?.includes('FAILED')) return row.lladdr;
       if (Date.now() > deadline) break;
-      await poke(gateway);
+      await poke(name, gateway);
       await sleep(wait);
     }
     throw new PilotfishError(
@@ -177,7 +181,7 @@ export class HostLink {
   }
 
   async #read(confirm: boolean): Promise<void> {
-    if (confirm) await poke(this.gateway);
+    if (confirm) await poke(this.#options.interface, this.gateway);
     const [link, row] = await Promise.all([
       readLink(this.#options.interface),
       neighbour(this.#options.interface, this.gateway),

@@ -27,12 +27,18 @@ export const enums = {
   "pf_served": {
     "PF_SERVES_TCP": 1,
     "PF_SERVES_UDP": 2
+  },
+  "pf_path": {
+    "PF_PATH_NONE": 0,
+    "PF_PATH_CACHE": 1,
+    "PF_PATH_RING": 2,
+    "PF_PATH_COUNT": 3
   }
 } as const;
 
 export const structs = {
   "pf_settings": {
-    "size": 88,
+    "size": 112,
     "fields": {
       "hash_key": {
         "offset": 0,
@@ -49,18 +55,28 @@ export const structs = {
         "type": "be32",
         "count": 1
       },
-      "mtu": {
+      "outer_v6": {
         "offset": 72,
+        "type": "be32",
+        "count": 4
+      },
+      "outer_v6_host": {
+        "offset": 88,
+        "type": "be32",
+        "count": 2
+      },
+      "mtu": {
+        "offset": 96,
         "type": "u32",
         "count": 1
       },
       "gateway_mac": {
-        "offset": 76,
+        "offset": 100,
         "type": "u8",
         "count": 6
       },
       "own_mac": {
-        "offset": 82,
+        "offset": 106,
         "type": "u8",
         "count": 6
       }
@@ -180,6 +196,66 @@ export const structs = {
         "count": 1
       }
     }
+  },
+  "pf_decision": {
+    "size": 28,
+    "fields": {
+      "reason": {
+        "offset": 0,
+        "type": "u32",
+        "count": 1
+      },
+      "path": {
+        "offset": 4,
+        "type": "u32",
+        "count": 1
+      },
+      "vip": {
+        "offset": 8,
+        "type": "u32",
+        "count": 1
+      },
+      "pool": {
+        "offset": 12,
+        "type": "u32",
+        "count": 1
+      },
+      "real": {
+        "offset": 16,
+        "type": "u32",
+        "count": 1
+      },
+      "slot": {
+        "offset": 20,
+        "type": "u32",
+        "count": 1
+      },
+      "found": {
+        "offset": 24,
+        "type": "u32",
+        "count": 1
+      }
+    }
+  },
+  "pf_constants": {
+    "size": 16,
+    "fields": {
+      "layout_fingerprint": {
+        "offset": 0,
+        "type": "u64",
+        "count": 1
+      },
+      "flow_bucket_mask": {
+        "offset": 8,
+        "type": "u32",
+        "count": 1
+      },
+      "tracing": {
+        "offset": 12,
+        "type": "u32",
+        "count": 1
+      }
+    }
   }
 } as const;
 
@@ -189,7 +265,7 @@ export const maps = {
     "key": "u32",
     "keySize": 4,
     "value": "pf_settings",
-    "valueSize": 88
+    "valueSize": 112
   },
   "vip_addresses": {
     "type": 1,
@@ -246,16 +322,15 @@ export const maps = {
     "keySize": 4,
     "value": "pf_traffic",
     "valueSize": 16
+  },
+  "decisions": {
+    "type": 2,
+    "key": "u32",
+    "keySize": 4,
+    "value": "pf_decision",
+    "valueSize": 28
   }
 } as const;
 
-export const rodata = {
-  "size": 4,
-  "fields": {
-    "flow_bucket_mask": {
-      "offset": 0,
-      "type": "u32",
-      "count": 1
-    }
-  }
-} as const;
+/** Of bpf/layout.h: first 8 bytes of its SHA-256, in hex. */
+export const fingerprint = 'a833e18e1ad4752d';

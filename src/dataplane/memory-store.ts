@@ -52,6 +52,12 @@ export class MemoryMapStore implements MapStore {
   }
 
   async swapRings(rings: readonly RingFill[]): Promise<readonly number[]> {
+    const beyond = rings.find(({ pool }) => pool >= this.maxEntries('rings'));
+    if (beyond !== undefined)
+      throw new PilotfishError(
+        'PF_MAP_FULL',
+        `map rings has no place ${beyond.pool}: it holds ${this.maxEntries('rings')}`,
+      );
     const made = rings.map(({ pool, fill }) => {
       const slots = new Uint16Array(RING_SLOTS);
       fill(slots);

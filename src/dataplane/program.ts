@@ -1,7 +1,8 @@
 import { fileURLToPath } from 'node:url';
 import { PilotfishError } from '../core/errors.ts';
+import { decode, encode } from './codec.ts';
 import { KernelMapStore } from './kernel-store.ts';
-import { enums, maps, rodata } from './layout.gen.ts';
+import { enums, fingerprint, maps, structs } from './layout.gen.ts';
 import type { BpfObject, BpfProgram } from './native.ts';
 import { openObject, possibleCpus } from './native.ts';
 
@@ -14,6 +15,8 @@ export interface ProgramSizes {
   readonly reals: number;
   /** Flow cache entries of each CPU; rounded up to a power of two, at least one bucket of 8. */
   readonly flowsPerCpu: number;
+  /** Have the program write down what it decides about each packet, in the map decisions; default false. */
+  readonly tracing?: boolean;
 }
 
 const BUCKET_ENTRIES = 8;
@@ -56,8 +59,14 @@ function checkLayout(object: BpfObject, path: string): void {
   const reasons = found.get('reasons')?.maxEntries;
   if (reasons !== undefined && reasons !== enums.pf_reason.PF_REASON_COUNT)
     faults.push(`it counts ${reasons} reasons, not ${enums.pf_reason.PF_REASON_COUNT}`);
-  const size = object.rodata().length;
-  if (size !== rodata.size) faults.push(`constants take ${size} bytes, not ${rodata.size}`);
+  const constants = object.rodata();
+  if (constants.length !== structs.pf_constants.size) {
+    faults.push(`constants take ${constants.length} bytes, not ${structs.pf_constants.size}`);
+  } else {
+    // Sizes alone would not tell two fields that changed places.
+    const other = decode('pf_constants', constants).layout_fingerprint.toString(16).padStart(16, '0');
+    if (other !== fingerprint) faults.push(`its structs are those of ${other}, not of ${fingerprint}`);
+  }
   if (faults.length > 0)
     throw new PilotfishError('PF_LAYOUT', `${path} does not fit this build: ${faults.join('; ')}`, {
       fix: 'run `npm run build`, or install program and agent from the same package',
@@ -79,13 +88,10 @@ function configure(object: BpfObject, sizes: ProgramSizes): number {
     flows: buckets * possibleCpus(),
   };
   for (const [map, count] of Object.entries(entries)) object.setMaxEntries(map, count);
-  const constants = object.rodata();
-  new DataView(constants.buffer, constants.byteOffset).setUint32(
-    rodata.fields.flow_bucket_mask.offset,
-    buckets - 1,
-    true,
+  const constants = decode('pf_constants', object.rodata());
+  object.setRodata(
+    encode('pf_constants', { ...constants, flow_bucket_mask: buckets - 1, tracing: sizes.tracing ? 1 : 0 }),
   );
-  object.setRodata(constants);
   return buckets * BUCKET_ENTRIES;
 }
 

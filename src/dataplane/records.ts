@@ -81,9 +81,17 @@ export function encodeReal({ address, pool, generation }: RealRecord): Uint8Arra
   return encode('pf_real', { address: words, pool, family, generation });
 }
 
-/** A number that was given up: its next user will have this generation. */
-export function encodeVoidReal(generation: number): Uint8Array {
-  return encode('pf_real', { address: [0, 0, 0, 0], pool: 0, family: PF_FAMILY_NONE, generation });
+/**
+ * A number that was given up: its next user will have this generation. The rest stays: a packet that has just looked it
+ * up must not be sent to address 0.
+ *
+ * @param before what stands there now
+ */
+export function encodeVoidReal(
+  generation: number,
+  before: Uint8Array = new Uint8Array(structs.pf_real.size),
+): Uint8Array {
+  return encode('pf_real', { ...decode('pf_real', before), family: PF_FAMILY_NONE, generation });
 }
 
 /** The real, or for a number without one the generation that its next user gets. */
@@ -103,13 +111,24 @@ function macText(bytes: readonly number[]): string {
   return bytes.map((byte) => byte.toString(16).padStart(2, '0')).join(':');
 }
 
+/** The lowest bits of a word, 0 to 32 of them. */
+function lowBits(count: number): number {
+  return 2 ** Math.min(32, Math.max(0, count)) - 1;
+}
+
+function countBits(mask: number): number {
+  return Math.log2(mask + 1);
+}
+
 export function encodeSettings(image: SettingsImage): Uint8Array {
-  const prefix = parsePrefix(image.outerV4);
-  const hostBits = 32 - prefix.length;
+  const v4 = parsePrefix(image.outerV4);
+  const v6 = parsePrefix(image.outerV6);
   return encode('pf_settings', {
     hash_key: image.hashKeys.split(',').map((word) => BigInt(`0x${word}`)),
-    outer_v4: addressWords(prefix.address).words[0],
-    outer_v4_host: hostBits === 32 ? 0xffff_ffff : 2 ** hostBits - 1,
+    outer_v4: addressWords(v4.address).words[0],
+    outer_v4_host: lowBits(32 - v4.length),
+    outer_v6: addressWords(v6.address).words,
+    outer_v6_host: [lowBits(96 - v6.length), lowBits(128 - v6.length)],
     mtu: image.mtu,
     gateway_mac: macBytes(image.gatewayMac),
     own_mac: macBytes(image.ownMac),
@@ -117,8 +136,12 @@ export function encodeSettings(image: SettingsImage): Uint8Array {
 }
 
 function decodeOuterV4(settings: StructValue<'pf_settings'>): string {
-  const hostBits = Math.log2(settings.outer_v4_host + 1);
-  return `${wordsAddress([settings.outer_v4], PF_FAMILY_V4)}/${32 - hostBits}`;
+  return `${wordsAddress([settings.outer_v4], PF_FAMILY_V4)}/${32 - countBits(settings.outer_v4_host)}`;
+}
+
+function decodeOuterV6(settings: StructValue<'pf_settings'>): string {
+  const hostBits = settings.outer_v6_host.reduce((sum, mask) => sum + countBits(mask), 0);
+  return `${wordsAddress(settings.outer_v6, PF_FAMILY_V6)}/${128 - hostBits}`;
 }
 
 /** Null when nothing was ever written: all keys zero cannot come from a seed. */
@@ -128,6 +151,7 @@ export function decodeSettings(bytes: Uint8Array): SettingsImage | null {
   return {
     hashKeys: settings.hash_key.map((word) => word.toString(16).padStart(16, '0')).join(','),
     outerV4: decodeOuterV4(settings),
+    outerV6: decodeOuterV6(settings),
     mtu: settings.mtu,
     gatewayMac: macText(settings.gateway_mac),
     ownMac: macText(settings.own_mac),

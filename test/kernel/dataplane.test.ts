@@ -249,11 +249,9 @@ describe.each([kernel, memory])('a data plane over $name', ({ make }) => {
     const error = await failureOf(dataPlane.apply({ op: 'put-real', number: 2 * sizes.reals + 1, real }));
     expect(error.code).toBe('PF_MAP_FULL');
   });
-});
 
-describe('the kernel', () => {
   it('refuses a ring for a pool beyond the map, and forgets it', async () => {
-    const { store } = await kernel.make();
+    const { store } = await make();
     const dataPlane = new MapDataPlane(store, new RingBuilder());
     const before = dataPlane.observe();
     const rings = [{ pool: 2 * sizes.pools, spec: { seed: '00', members: [] } }];

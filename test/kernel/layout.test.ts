@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PilotfishError } from '../../src/core/errors.ts';
 import { reasonNames } from '../../src/dataplane/counters.ts';
+import { structs } from '../../src/dataplane/layout.gen.ts';
 import type { LoadedProgram } from '../../src/dataplane/program.ts';
 import { loadProgram } from '../../src/dataplane/program.ts';
 import { BpfCompiler } from '../support/compile-bpf.ts';
@@ -32,8 +33,8 @@ describe('an object compiled from other structs', () => {
     [
       'a longer value',
       'layout.h',
-      '	__u32 pool;   /*',
-      '	__u32 weight;\n	__u32 pool;   /*',
+      '	__u32 pool;   /* index',
+      '	__u32 weight;\n	__u32 pool;   /* index',
       'map vips has valueSize 12, not 8',
     ],
     [
@@ -65,11 +66,18 @@ describe('an object compiled from other structs', () => {
       `it counts ${reasonNames.length + 1} reasons, not ${reasonNames.length}`,
     ],
     [
+      'two fields that changed places',
+      'layout.h',
+      '	__u8 protocol; /* IPPROTO_TCP or IPPROTO_UDP */\n	__u8 family;   /* enum pf_family */',
+      '	__u8 family;   /* enum pf_family */\n	__u8 protocol; /* IPPROTO_TCP or IPPROTO_UDP */',
+      'its structs are those of',
+    ],
+    [
       'one more constant',
-      'flow.h',
-      'const volatile __u32 flow_bucket_mask = 0;',
-      'const volatile __u32 flow_bucket_mask = 0;\nconst volatile __u32 other[2] = {1, 2};',
-      'constants take 12 bytes, not 4',
+      'layout.h',
+      '	__u32 tracing;',
+      '	__u32 other[2];\n	__u32 tracing;',
+      `constants take ${structs.pf_constants.size + 8} bytes, not ${structs.pf_constants.size}`,
     ],
   ])('%s', async (_what, header, from, to, fault) => {
     const path = compiler.compileChanged(header, from, to);

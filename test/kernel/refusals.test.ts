@@ -71,7 +71,7 @@ describe('passes byte for byte', () => {
     ['UDP with options to a TCP VIP', ethernet(ipv4({ ...toVip, options }, udp({ from: 1, to: 80 }))), 'not_vip'],
     ['broadcast', ethernet(ipv4({ ...toVip, to: '255.255.255.255' }, dns), { to: 'ff:ff:ff:ff:ff:ff' }), 'not_vip'],
     ['ARP for a VIP', ethernet(arp('198.51.100.7', VIP), { type: etherTypes.arp }), 'not_ip'],
-    ['IPv6', ethernet(ipv6(address6(1), address6(2), web), { type: etherTypes.ipv6 }), 'not_ip'],
+    ['IPv6', ethernet(ipv6(address6(1), address6(2), web), { type: etherTypes.ipv6 }), 'not_vip'],
     ['a VLAN tag before a packet for a VIP', ethernet(ipv4(toVip, web), { vlan: 7 }), 'not_ip'],
     ['LLDP', ethernet(payload, { type: etherTypes.lldp }), 'not_ip'],
     ['an 802.3 length field', ethernet(payload, { type: payload.length }), 'not_ip'],

@@ -141,12 +141,12 @@ describe('a store that cannot be reached', () => {
           () => false,
         ),
       );
-      expect(await ready()).toMatch(/^503 no state from the store yet: .*127\.0\.0\.1:1/);
+      expect(await ready()).toMatch(/^503 no desired state yet: .*127\.0\.0\.1:1/);
       expect(log).toContain('127.0.0.1:1');
       const status = await cli(['status', '--socket', socketPath]);
       expect(status.code).toBe(1);
       expect(status.stdout).toContain('NOT READY');
-      expect(status.stdout).toContain('no state from the store yet');
+      expect(status.stdout).toContain('no desired state yet');
     } finally {
       agent.kill('SIGTERM');
       await client.close();

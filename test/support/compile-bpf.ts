@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -37,7 +38,12 @@ export class BpfCompiler implements Disposable {
     const object = join(mkdtempSync(join(this.#directory, 'object-')), `${name}.bpf.o`);
     const multiarch = execFileSync('gcc', ['-print-multiarch'], { encoding: 'utf8' }).trim();
     const headers = [`-I${include}`, `-I/usr/include/${multiarch}`];
-    execFileSync('clang', ['-O2', '-g', '-target', 'bpf', '-mcpu=v3', ...headers, '-c', source, '-o', object]);
+    const digest = createHash('sha256')
+      .update(readFileSync(join(include, 'layout.h')))
+      .digest('hex');
+    const fingerprint = `-DPF_LAYOUT_FINGERPRINT=0x${digest.slice(0, 16)}ULL`;
+    const flags = ['-O2', '-g', '-target', 'bpf', '-mcpu=v3', fingerprint, ...headers];
+    execFileSync('clang', [...flags, '-c', source, '-o', object]);
     return object;
   }
 }

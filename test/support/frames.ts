@@ -132,18 +132,30 @@ export function ipv4(header: Ipv4Header, segment: Segment): Uint8Array {
   return Buffer.concat([head, body]);
 }
 
+export interface Ipv6Options {
+  readonly trafficClass?: number;
+  readonly hopLimit?: number;
+  /** Between header and segment: its number, and bytes whose first is overwritten with the segment’s protocol. */
+  readonly extension?: { readonly type: number; readonly bytes: Uint8Array };
+  /** Payload length to write instead of the true one. */
+  readonly length?: number;
+}
+
 /** An IPv6 packet (RFC 8200) between two addresses of 16 bytes. */
-export function ipv6(from: Uint8Array, to: Uint8Array, segment: Segment): Uint8Array {
+export function ipv6(from: Uint8Array, to: Uint8Array, segment: Segment, options: Ipv6Options = {}): Uint8Array {
+  const { trafficClass = 0, hopLimit = 61, extension, length } = options;
   const pseudo = bytesOf(8, (view) => {
     view.setUint32(0, segment.bytes.length);
     view.setUint8(7, segment.protocol);
   });
-  const body = withChecksum(segment, Buffer.concat([from, to, pseudo]));
+  const between = Uint8Array.from(extension?.bytes ?? []);
+  if (extension !== undefined) between[0] = segment.protocol;
+  const body = Buffer.concat([between, withChecksum(segment, Buffer.concat([from, to, pseudo]))]);
   const fixed = bytesOf(8, (view) => {
-    view.setUint8(0, 0x60);
-    view.setUint16(4, body.length);
-    view.setUint8(6, segment.protocol);
-    view.setUint8(7, 61);
+    view.setUint32(0, ((6 << 28) | (trafficClass << 20)) >>> 0);
+    view.setUint16(4, length ?? body.length);
+    view.setUint8(6, extension?.type ?? segment.protocol);
+    view.setUint8(7, hopLimit);
   });
   return Buffer.concat([fixed, from, to, body]);
 }
@@ -205,5 +217,21 @@ export function parseIpv4(packet: Uint8Array) {
     from: packet.subarray(12, 16).join('.'),
     to: packet.subarray(16, 20).join('.'),
     payload: packet.subarray(headerLength),
+  };
+}
+
+export function parseIpv6(packet: Uint8Array) {
+  const view = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
+  const first = view.getUint32(0);
+  return {
+    version: first >>> 28,
+    trafficClass: (first >>> 20) & 0xff,
+    flowLabel: first & 0xfffff,
+    payloadLength: view.getUint16(4),
+    nextHeader: view.getUint8(6),
+    hopLimit: view.getUint8(7),
+    from: packet.subarray(8, 24),
+    to: packet.subarray(24, 40),
+    payload: packet.subarray(40),
   };
 }

@@ -47,6 +47,7 @@ export const settings: SettingsImage = {
     'ff51afd7ed558ccd',
   ].join(','),
   outerV4: '172.16.0.0/16',
+  outerV6: '100::/64',
   mtu: 1500,
   gatewayMac,
   ownMac,
@@ -72,6 +73,7 @@ export function target(
     settings: { ...settings, ...changed },
     vips: new Map(vipEntries),
     pools: new Map(poolEntries),
+    leaving: [],
   };
 }
 
