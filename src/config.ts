@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type * as z from 'zod';
+import { type AnnounceConfig, announceSchema } from './announce/settings.ts';
 import { defaultLimits, type StateLimits } from './core/admission.ts';
 import { messageOf, PilotfishError } from './core/errors.ts';
 import {
@@ -29,18 +30,25 @@ export interface AgentConfig {
   readonly gateway: Address | undefined;
   /** Bytes; undefined: the interface’s. */
   readonly mtu: number | undefined;
-  readonly source: { readonly etcd: EtcdConfig };
+  readonly source: SourceConfig;
   /** On a bpf file system. */
   readonly pinDir: string;
   readonly mode: (typeof attachModes)[number];
   readonly flowCache: { /** A power of two. */ readonly entriesPerCpu: number };
   readonly admin: { readonly socket: string };
+  /** Undefined: this host does not announce itself. */
+  readonly announce: AnnounceConfig | undefined;
+  /** What has to outlive the agent and the host's restarts. */
+  readonly stateDir: string;
   readonly log: { readonly level: (typeof logLevels)[number] };
   /** What an empty store means after there was a state. */
   readonly onEmpty: (typeof onEmptyModes)[number];
   /** What the maps are sized for. */
   readonly limits: StateLimits;
 }
+
+/** Where the desired state comes from. */
+export type SourceConfig = { readonly etcd: EtcdConfig } | { /** An absolute path. */ readonly file: string };
 
 export interface EtcdConfig {
   /** `host:port`, with or without `http://` or `https://`. */
@@ -133,6 +141,17 @@ const etcdSchema = fields('etcd', {
   return { endpoints, prefix, ...readAuth(login, ctx), ...(tls === undefined ? {} : { tls }) };
 });
 
+const defaultSource: SourceConfig = { file: '/etc/pilotfish/state.yaml' };
+
+const sourceSchema = fields('source', { etcd: etcdSchema.optional(), file: maybe(readPath) }, { consul: [] }).transform(
+  ({ etcd, file }, ctx): SourceConfig => {
+    if (etcd !== undefined && file !== undefined)
+      report(ctx, ['file'], new Mistake('stands beside etcd', 'keep one of the two'));
+    if (etcd !== undefined) return { etcd };
+    return file === undefined ? defaultSource : { file };
+  },
+);
+
 const { vips, pools, reals } = defaultLimits;
 
 const configSchema = fields('the configuration', {
@@ -140,7 +159,7 @@ const configSchema = fields('the configuration', {
   interface: field(readInterface, 'interface: eth0'),
   gateway: maybe(readHost),
   mtu: maybe(wholeNumber(576, 65_535)),
-  source: fields('source', { etcd: etcdSchema }, { consul: [], file: [] }),
+  source: sourceSchema.default(defaultSource),
   pinDir: optional(readPath, '/sys/fs/bpf/pilotfish'),
   mode: optional(oneOf(attachModes), 'auto'),
   flowCache: fields('flowCache', { entriesPerCpu: optional(wholeNumber(1, 2 ** 26), 2 ** 20) }).default({
@@ -149,6 +168,8 @@ const configSchema = fields('the configuration', {
   admin: fields('admin', { socket: optional(readPath, '/run/pilotfish/agent.sock') }).default({
     socket: '/run/pilotfish/agent.sock',
   }),
+  announce: announceSchema.optional(),
+  stateDir: optional(readPath, '/var/lib/pilotfish'),
   log: fields('log', { level: optional(oneOf(logLevels), 'info') }).default({ level: 'info' }),
   onEmpty: optional(oneOf(onEmptyModes), 'keep'),
   limits: fields('limits', {
@@ -187,7 +208,7 @@ export function parseConfig(tree: unknown, path: string): AgentConfig {
       ),
     );
   }
-  const { name: given, flowCache, ...config } = result.data;
+  const { name: given, flowCache, announce, ...config } = result.data;
   const name = readName(given ?? hostname());
   if (name instanceof Mistake)
     throw invalid(path, [
@@ -198,7 +219,7 @@ export function parseConfig(tree: unknown, path: string): AgentConfig {
         fix: `set name: ${name.fix}`,
       }),
     ]);
-  return { name, ...config, flowCache: { entriesPerCpu: powerOfTwo(flowCache.entriesPerCpu) } };
+  return { name, ...config, announce, flowCache: { entriesPerCpu: powerOfTwo(flowCache.entriesPerCpu) } };
 }
 
 /** @throws PilotfishError PF_CONFIG when the file cannot be read or has mistakes */

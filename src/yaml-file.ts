@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { parseDocument, type YAMLError } from 'yaml';
+import { type Document, isScalar, LineCounter, parseDocument, visit, type YAMLError, YAMLParseError } from 'yaml';
 import { type ErrorCode, messageOf, PilotfishError } from './core/errors.ts';
 
 function describeSyntax(error: YAMLError): string {
@@ -10,21 +10,51 @@ function describeSyntax(error: YAMLError): string {
 }
 
 /**
+ * The library’s own check compares each key with all others of its map: seconds where a pool has thousands of reals.
+ * This one also takes `1` and `"1"` for the same key, since they are one in what is made of the file.
+ */
+function repeatedKeys(document: Document, lines: LineCounter): YAMLError[] {
+  const errors: YAMLError[] = [];
+  visit(document, {
+    Map(_, { items }) {
+      const seen = new Set<string>();
+      for (const { key } of items) {
+        if (!isScalar(key)) continue;
+        const name = String(key.value);
+        if (seen.has(name)) errors.push(repeatedKey(key.range?.[0] ?? 0, lines));
+        seen.add(name);
+      }
+    },
+  });
+  return errors;
+}
+
+function repeatedKey(offset: number, lines: LineCounter): YAMLError {
+  const error = new YAMLParseError([offset, offset], 'DUPLICATE_KEY', 'Map keys must be unique');
+  return Object.assign(error, { linePos: [lines.linePos(offset)] });
+}
+
+/**
  * Reads YAML, of which JSON is a part.
  * @param path for messages only
  * @throws PilotfishError with this code, listing every syntax error by line and column
  */
 export function parseYaml(text: string, path: string, code: ErrorCode): unknown {
-  const document = parseDocument(text, { prettyErrors: true });
-  if (document.errors.length > 0)
-    throw new PilotfishError(code, [`${path} is not YAML:`, ...document.errors.map(describeSyntax)].join('\n  '), {
+  const lineCounter = new LineCounter();
+  const document = parseDocument(text, { prettyErrors: true, lineCounter, uniqueKeys: false });
+  const errors = [...document.errors, ...repeatedKeys(document, lineCounter)].sort((a, b) => a.pos[0] - b.pos[0]);
+  if (errors.length > 0)
+    throw new PilotfishError(code, [`${path} is not YAML:`, ...errors.map(describeSyntax)].join('\n  '), {
       fix: 'mend the syntax at these places',
     });
   try {
-    return document.toJS();
+    const tree: unknown = document.toJS();
+    // Throws when an alias stands inside of what it stands for.
+    JSON.stringify(tree);
+    return tree;
   } catch (cause) {
-    // Aliases that would unfold to far more than they are.
-    throw new PilotfishError(code, `${path} cannot be unfolded: ${messageOf(cause)}`, {
+    // Aliases that would unfold to far more than they are, or without end.
+    throw new PilotfishError(code, `${path} cannot be unfolded: ${messageOf(cause).split('\n', 1)[0]}`, {
       fix: 'use fewer aliases',
       cause,
     });

@@ -3,10 +3,13 @@ import { desiredPrefix } from '../core/key-path.ts';
 import type { Snapshot } from '../core/model.ts';
 import { parseState } from '../core/parse-state.ts';
 import { EtcdStore } from '../sync/etcd-store.ts';
+import { keysOfStateFile } from '../sync/file-state.ts';
+import { readYamlFile } from '../yaml-file.ts';
 import { type FleetState, readFleet } from './fleet-state.ts';
 import { lbsView, poolsView, realsView, rejectedView, type View, vipsView } from './get-views.ts';
-import { etcdOptions, type StoreOptions } from './options.ts';
+import { etcdOptions, type StoreOptions, statePlace } from './options.ts';
 import { counted, printTable } from './output.ts';
+import { fileRevision } from './state-file.ts';
 
 export const kinds = ['vips', 'pools', 'reals', 'lbs', 'rejected'] as const;
 export type Kind = (typeof kinds)[number];
@@ -38,27 +41,43 @@ function print(kind: Kind, { data, header, rows }: View, output: GetOptions['out
   else printTable(header, rows);
 }
 
-/** What a reader should know beside the answer. */
-function remark(kind: Kind, { rejected }: Snapshot, { unreadable }: FleetState): void {
-  if (kind !== 'rejected' && rejected.length > 0)
-    console.error(`${counted(rejected.length, 'mistake')} in the store: see \`pilotfish get rejected\``);
-  for (const key of unreadable) console.error(`${key} cannot be read: an LB of another version may have written it`);
+interface Found {
+  readonly place: 'store' | 'file';
+  readonly snapshot: Snapshot;
+  readonly fleet: FleetState;
 }
 
-/**
- * Shows what the store holds.
- * @throws PilotfishError PF_STORE
- */
-export async function runGet(kind: Kind, options: GetOptions): Promise<number> {
+async function readStore(options: StoreOptions): Promise<Found> {
   const store = new EtcdStore(etcdOptions(options));
   try {
     const desired = await store.list(desiredPrefix);
     const { snapshot } = parseState(desired.keys, desired.revision, null);
-    const fleet = readFleet((await store.list('fleet/')).keys);
-    print(kind, views[kind](snapshot, fleet), options.output);
-    remark(kind, snapshot, fleet);
-    return 0;
+    return { place: 'store', snapshot, fleet: readFleet((await store.list('fleet/')).keys) };
   } finally {
     store.close();
   }
+}
+
+function readFile(path: string): Found {
+  const keys = keysOfStateFile(readYamlFile(path, 'PF_STATE'), path);
+  return { place: 'file', snapshot: parseState(keys, fileRevision, null).snapshot, fleet: readFleet(new Map()) };
+}
+
+/** What a reader should know beside the answer. */
+function remark(kind: Kind, { place, snapshot: { rejected }, fleet: { unreadable } }: Found): void {
+  if (kind !== 'rejected' && rejected.length > 0)
+    console.error(`${counted(rejected.length, 'mistake')} in the ${place}: see \`pilotfish get rejected\``);
+  for (const key of unreadable) console.error(`${key} cannot be read: an LB of another version may have written it`);
+}
+
+/**
+ * Shows what the store holds, or the state file where there is no store.
+ * @throws PilotfishError PF_STORE, PF_STATE; PF_USAGE when LBs are asked for and there is no store
+ */
+export async function runGet(kind: Kind, options: GetOptions): Promise<number> {
+  const place = statePlace(options);
+  const found = 'file' in place && kind !== 'lbs' ? readFile(place.file) : await readStore(options);
+  print(kind, views[kind](found.snapshot, found.fleet), options.output);
+  remark(kind, found);
+  return 0;
 }

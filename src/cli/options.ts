@@ -1,4 +1,4 @@
-import { readConfig } from '../config.ts';
+import { readConfig, type SourceConfig } from '../config.ts';
 import { PilotfishError } from '../core/errors.ts';
 import type { EtcdOptions } from '../sync/etcd-client.ts';
 import { defaultConfigPath } from './config-path.ts';
@@ -12,12 +12,44 @@ export interface StoreOptions {
   readonly prefix?: string;
 }
 
-/** @throws PilotfishError PF_CONFIG, PF_USAGE */
-export function etcdOptions({ config, etcd, prefix }: StoreOptions): EtcdOptions {
+/**
+ * The store to use.
+ * @throws PilotfishError PF_CONFIG, PF_USAGE; also when the state is a file
+ */
+export function etcdOptions(options: StoreOptions): EtcdOptions {
+  const place = statePlace(options);
+  if ('etcd' in place) return place.etcd;
+  throw new PilotfishError('PF_USAGE', `the desired state is the file ${place.file}: there is no store, and no fleet`, {
+    fix: `edit the file (\`pilotfish check -f ${place.file}\` shows its mistakes), or name a store with --etcd`,
+  });
+}
+
+/**
+ * Where the desired state is: a store, or the file of the agent on this host.
+ * @throws PilotfishError PF_CONFIG, PF_USAGE
+ */
+export function statePlace({
+  config,
+  etcd,
+  prefix,
+}: StoreOptions): { readonly etcd: EtcdOptions } | { readonly file: string } {
   const wanted = prefix === undefined ? {} : { prefix };
-  if (etcd !== undefined) return { endpoints: endpointsOf(etcd), ...wanted };
+  if (etcd !== undefined) return { etcd: { endpoints: endpointsOf(etcd), ...wanted } };
+  const source = sourceOf(config);
+  if ('etcd' in source) return { etcd: { ...source.etcd, ...wanted } };
+  if (prefix === undefined) return source;
+  throw new PilotfishError(
+    'PF_USAGE',
+    `--prefix "${prefix}" is for a store, and the desired state is the file ${source.file}`,
+    {
+      fix: 'leave it out, or name a store with --etcd',
+    },
+  );
+}
+
+function sourceOf(config: string | undefined): SourceConfig {
   try {
-    return { ...readConfig(config ?? defaultConfigPath).source.etcd, ...wanted };
+    return readConfig(config ?? defaultConfigPath).source;
   } catch (error) {
     if (config !== undefined || !(error instanceof PilotfishError)) throw error;
     throw new PilotfishError('PF_USAGE', `no store is named, and ${error.message}`, {

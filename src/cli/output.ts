@@ -24,3 +24,8 @@ export function printTable(header: readonly string[], rows: readonly (readonly C
 export function counted(count: number, what: string): string {
   return `${count} ${what}${count === 1 ? '' : 's'}`;
 }
+
+/** Enough of a digest to tell two apart by eye. */
+export function shortDigest(digest: string): string {
+  return digest.slice(0, 12);
+}

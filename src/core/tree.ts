@@ -9,6 +9,10 @@ export interface TreeKeys {
   readonly keys: ReadonlyMap<string, string>;
   /** What cannot be said in keys at all; `field` is the place in the file. */
   readonly problems: readonly Problem[];
+  /** Those of `problems` that leave open what the file says about all others: its shape is not that of a state. */
+  readonly unclear: readonly Problem[];
+  /** The entries that the other problems are about, by keys that parseState refuses, so that nothing else waits for them. */
+  readonly strays: ReadonlyMap<string, string>;
   /** Pools whose reals the file lists; it says nothing about the reals of others. */
   readonly listsRealsOf: ReadonlySet<string>;
   /** Whether the file has a section for overrides. */
@@ -21,13 +25,15 @@ const laterSections = ['prefilter'];
 class TreeReader implements TreeKeys {
   readonly keys = new Map<string, string>();
   readonly problems: Problem[] = [];
+  readonly unclear: Problem[] = [];
+  readonly strays = new Map<string, string>();
   readonly listsRealsOf = new Set<string>();
   listsOverrides = false;
 
   tree(tree: unknown): void {
     // An empty file is null in YAML, and so is a section with nothing under it.
     if (tree !== null && !isRecord(tree)) {
-      this.#problem('', tree, 'must be an object', `write the sections ${sections.join(', ')}`);
+      this.#unclear('', tree, 'must be an object', `write the sections ${sections.join(', ')}`);
       return;
     }
     for (const [section, content] of Object.entries(tree ?? {})) this.#section(section, content ?? {});
@@ -39,15 +45,15 @@ class TreeReader implements TreeKeys {
         this.keys.set(keyNames.settings, JSON.stringify(content));
         break;
       case 'vips':
-        this.#named(section, content, (name, vip) => this.keys.set(keyNames.vip(name), JSON.stringify(vip)));
+        this.#named([section], content, (name, vip) => this.keys.set(keyNames.vip(name), JSON.stringify(vip)));
         break;
       case 'pools':
-        this.#named(section, content, (name, pool) => this.#pool(name, pool));
+        this.#named([section], content, (name, pool) => this.#pool(name, pool));
         break;
       case 'overrides':
         this.listsOverrides = true;
-        this.#named(section, content, (pool, reals) =>
-          this.#named(`${section}.${pool}`, reals ?? {}, (id, override) =>
+        this.#named([section], content, (pool, reals) =>
+          this.#named([section, pool], reals ?? {}, (id, override) =>
             this.keys.set(keyNames.override(pool, id), JSON.stringify(override)),
           ),
         );
@@ -59,12 +65,13 @@ class TreeReader implements TreeKeys {
 
   #strangeSection(section: string, content: unknown): void {
     if (laterSections.includes(section)) {
+      this.strays.set(desiredPrefix + section, JSON.stringify(content));
       this.#problem(section, content, 'is not supported by this version', 'remove it');
       return;
     }
     const near = nearest(section, sections);
     const fix = near === null ? `remove it; the sections are ${sections.join(', ')}` : `did you mean "${near}"?`;
-    this.#problem(section, content, 'is not a known section', fix);
+    this.#unclear(section, content, 'is not a known section', fix);
   }
 
   /** Reals become keys of their own. Whatever cannot stays in the pool, whose parser says what is wrong with it. */
@@ -78,26 +85,35 @@ class TreeReader implements TreeKeys {
     const separable = reals === null || (isRecord(reals) && !isConsulQuery(reals));
     this.keys.set(keyNames.pool(name), JSON.stringify(separable ? rest : pool));
     if (separable)
-      this.#named(`pools.${name}.reals`, reals ?? {}, (id, real) =>
+      this.#named(['pools', name, 'reals'], reals ?? {}, (id, real) =>
         this.keys.set(keyNames.real(name, id), JSON.stringify(real)),
       );
   }
 
-  #named(place: string, content: unknown, each: (name: string, value: unknown) => void): void {
+  #named(path: readonly string[], content: unknown, each: (name: string, value: unknown) => void): void {
+    const place = path.join('.');
     if (!isRecord(content)) {
-      this.#problem(place, content, 'must be an object', 'write names, each with its fields');
+      this.#unclear(place, content, 'must be an object', 'write names, each with its fields');
       return;
     }
     for (const [name, value] of Object.entries(content)) {
       const checked = readName(name);
-      if (checked instanceof Mistake)
+      if (checked instanceof Mistake) {
+        // A slash would make it the key of something else.
+        this.strays.set(desiredPrefix + [...path, name.replaceAll('/', '%2F')].join('/'), JSON.stringify(value));
         this.#problem(place, name, `has "${name}", which ${checked.message}`, checked.fix);
-      else each(name, value);
+      } else each(name, value);
     }
   }
 
-  #problem(field: string, value: unknown, message: string, fix: string): void {
-    this.problems.push({ field, value: shown(value), message, fix });
+  #unclear(field: string, value: unknown, message: string, fix: string): void {
+    this.unclear.push(this.#problem(field, value, message, fix));
+  }
+
+  #problem(field: string, value: unknown, message: string, fix: string): Problem {
+    const problem = { field, value: shown(value), message, fix };
+    this.problems.push(problem);
+    return problem;
   }
 }
 

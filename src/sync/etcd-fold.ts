@@ -1,9 +1,8 @@
 import type { Logger } from 'pino';
 import type { Revision } from '../core/model.ts';
 import type { StorePoint } from './etcd-client.ts';
+import { Handover } from './handover.ts';
 import type { SourceListener } from './source.ts';
-
-const REDELIVER_MS = 1_000;
 
 /** One changed key, relative to the prefix; `value` is null when it was deleted. */
 export interface Change {
@@ -11,25 +10,18 @@ export interface Change {
   readonly value: string | null;
 }
 
-/**
- * Holds the complete key set over all sessions, and hands it on once for all that arrives in the same turn of the event
- * loop. What a listener failed to take stays pending and is handed on again.
- */
+/** Holds the complete key set over all sessions. */
 export class KeyFold {
-  readonly #listener: SourceListener;
-  readonly #log: Logger;
+  readonly #handover: Handover;
   readonly #held = new Map<string, string>();
   #revision: Revision | null = null;
   /** The highest point seen; anything lower means that the store was put back. */
   #highest: StorePoint | null = null;
   /** How often the store went back in time under one and the same cluster id. */
   #rewinds = 0;
-  #immediate: NodeJS.Immediate | undefined;
-  #retry: NodeJS.Timeout | undefined;
 
   constructor(listener: SourceListener, log: Logger) {
-    this.#listener = listener;
-    this.#log = log;
+    this.#handover = new Handover(listener, log);
   }
 
   /** Takes a complete listing, read at `point`; hands it on if it differs from what is held or is from another store. */
@@ -43,7 +35,7 @@ export class KeyFold {
     for (const [key, value] of keys) {
       this.#held.set(key, value);
     }
-    this.#deliverSoon({ generation, number: point.revision });
+    this.#deliver({ generation, number: point.revision });
   }
 
   /** Takes changes on top of the last listing, in the order of the store; `number` is the revision of the last one. */
@@ -59,7 +51,7 @@ export class KeyFold {
       }
     }
     this.seen(number);
-    this.#deliverSoon({ ...this.#revision, number });
+    this.#deliver({ ...this.#revision, number });
   }
 
   /** Notes how far the store of the last listing has come, so that a later step back is noticed. */
@@ -70,8 +62,7 @@ export class KeyFold {
   }
 
   close(): void {
-    clearImmediate(this.#immediate);
-    clearTimeout(this.#retry);
+    this.#handover.close();
   }
 
   /**
@@ -91,24 +82,9 @@ export class KeyFold {
     return this.#rewinds === 0 ? point.clusterId : `${point.clusterId}.${this.#rewinds}`;
   }
 
-  #deliverSoon(revision: Revision): void {
+  #deliver(revision: Revision): void {
     this.#revision = revision;
-    clearTimeout(this.#retry);
-    this.#immediate ??= setImmediate(() => this.#deliver());
-  }
-
-  #deliver(): void {
-    this.#immediate = undefined;
-    const revision = this.#revision;
-    if (revision === null) {
-      return;
-    }
-    try {
-      this.#listener.keys(new Map(this.#held), revision);
-    } catch (error) {
-      this.#log.error({ err: error, revision }, 'the listener failed to take a key set; it is handed on again');
-      this.#retry = setTimeout(() => this.#deliver(), REDELIVER_MS);
-    }
+    this.#handover.keys(() => new Map(this.#held), revision);
   }
 }
 

@@ -8,7 +8,8 @@ import { storeError } from './etcd-errors.ts';
 import { KeyFold } from './etcd-fold.ts';
 import type { SessionTimes } from './etcd-session.ts';
 import { EtcdSession, sessionTimes } from './etcd-session.ts';
-import type { Source, SourceListener, SourceStatus } from './source.ts';
+import { tell } from './handover.ts';
+import type { Source, SourceListener } from './source.ts';
 
 const BACKOFF_FIRST_MS = 50;
 const BACKOFF_MAX_MS = 2_000;
@@ -58,7 +59,7 @@ export class EtcdSource implements Source {
     const { signal } = this.#closing;
     let failures = 0;
     let index = 0;
-    this.#tell(listener, { state: 'connecting' });
+    tell(listener, { state: 'connecting' }, this.#log);
     while (!signal.aborted) {
       const endpoint = endpoints[index % endpoints.length]!;
       const startedAt = performance.now();
@@ -95,7 +96,7 @@ export class EtcdSource implements Source {
     this.#logged.clear();
     if (this.#currentAt !== endpoint) {
       this.#currentAt = endpoint;
-      this.#tell(listener, { state: 'current', endpoint });
+      tell(listener, { state: 'current', endpoint }, this.#log);
     }
   }
 
@@ -110,14 +111,6 @@ export class EtcdSource implements Source {
         'the store does not serve; the last state stays in force',
       );
     }
-    this.#tell(listener, { state: 'lost', reason: failure.message, since: this.#lostSince });
-  }
-
-  #tell(listener: SourceListener, status: SourceStatus): void {
-    try {
-      listener.status(status);
-    } catch (error) {
-      this.#log.error({ err: error, source: 'etcd' }, 'the listener failed to take a status');
-    }
+    tell(listener, { state: 'lost', reason: failure.message, since: this.#lostSince }, this.#log);
   }
 }

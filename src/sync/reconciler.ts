@@ -3,7 +3,7 @@ import { backoffMs } from '../core/backoff.ts';
 import type { DataPlane, MapOp, Observed } from '../core/data-plane.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Lingering } from '../core/linger.ts';
-import { nextLingerEnd, nextLingering } from '../core/linger.ts';
+import { lingeringWithin, nextLingerEnd, nextLingering } from '../core/linger.ts';
 import type { Snapshot } from '../core/model.ts';
 import { applied } from '../core/observed.ts';
 import { plan } from '../core/plan.ts';
@@ -130,8 +130,9 @@ export class Reconciler {
     if (snapshot === null || host === null) return;
     this.#updateLingering(snapshot);
     try {
-      const target = buildTarget(snapshot, host, this.#verdicts, this.#lingering);
       this.#observed ??= this.#dataPlane.observe();
+      this.#lingering = lingeringWithin(this.#lingering, snapshot, this.#observed.limits);
+      const target = buildTarget(snapshot, host, this.#verdicts, this.#lingering);
       const ops = plan(target, this.#observed);
       for (const op of ops) await this.#dataPlane.apply(op);
       this.#observed = applied(this.#observed, ops);
@@ -177,11 +178,16 @@ export class Reconciler {
   }
 
   #audit(): void {
-    if (this.#running !== null || this.#observed === null || this.#status.target === null || this.#dirty) return;
-    this.#observed = this.#dataPlane.observe();
-    const drift = plan(this.#status.target, this.#observed);
-    if (drift.length === 0) return;
-    this.#log.warn({ ops: drift.map((op) => op.op) }, 'maps were changed by somebody else; repairing them');
+    const { target } = this.#status;
+    if (this.#running !== null || this.#observed === null || target === null || this.#dirty) return;
+    try {
+      this.#observed = this.#dataPlane.observe();
+      const drift = plan(target, this.#observed);
+      if (drift.length === 0) return;
+      this.#log.warn({ ops: drift.map((op) => op.op) }, 'maps were changed by somebody else; repairing them');
+    } catch (error) {
+      this.#failed(error);
+    }
     this.#markDirty();
   }
 }

@@ -8,6 +8,8 @@ import type { KeySet, SourceListener, SourceStatus } from '../../src/sync/source
 export class SourceRecorder implements SourceListener {
   readonly deliveries: { readonly keys: KeySet; readonly revision: Revision }[] = [];
   readonly statuses: SourceStatus[] = [];
+  /** Deliveries and statuses in their order. */
+  readonly events: ('keys' | SourceStatus['state'])[] = [];
   /** As many of the next deliveries fail. */
   failures = 0;
 
@@ -17,10 +19,12 @@ export class SourceRecorder implements SourceListener {
       throw new Error('a listener that fails on purpose');
     }
     this.deliveries.push({ keys, revision });
+    this.events.push('keys');
   }
 
   status(status: SourceStatus): void {
     this.statuses.push(status);
+    this.events.push(status.state);
   }
 
   get last(): { readonly keys: KeySet; readonly revision: Revision } | undefined {

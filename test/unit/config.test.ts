@@ -42,6 +42,8 @@ describe('a good configuration', () => {
       mode: 'auto',
       flowCache: { entriesPerCpu: 1_048_576 },
       admin: { socket: '/run/pilotfish/agent.sock' },
+      announce: undefined,
+      stateDir: '/var/lib/pilotfish',
       log: { level: 'info' },
       onEmpty: 'keep',
       limits: { vips: 4_096, pools: 1_024, reals: 16_384 },
@@ -73,6 +75,13 @@ describe('a good configuration', () => {
         mode: 'generic',
         flowCache: { entriesPerCpu: 5_000 },
         admin: { socket: '/run/lb1.sock' },
+        announce: {
+          join: ['birdc', 'enable', 'pf'],
+          leave: ['birdc', 'disable', 'pf'],
+          timeout: '3s',
+          onStop: 'leave',
+        },
+        stateDir: '/srv/pilotfish',
         log: { level: 'debug' },
         onEmpty: 'clear',
         limits: { vips: 10 },
@@ -86,6 +95,13 @@ describe('a good configuration', () => {
         etcd: { prefix: '/fleet/a/', auth: { username: 'lb', password: 'secret' }, tls: { key: '/etc/key.pem' } },
       },
       mode: 'generic',
+      announce: {
+        join: ['birdc', 'enable', 'pf'],
+        leave: ['birdc', 'disable', 'pf'],
+        timeoutMs: 3_000,
+        onStop: 'leave',
+      },
+      stateDir: '/srv/pilotfish',
       flowCache: { entriesPerCpu: 8_192 },
       onEmpty: 'clear',
       limits: { vips: 10, pools: 1_024, reals: 16_384 },
@@ -100,12 +116,19 @@ describe('a good configuration', () => {
     expect(parseConfig({ ...least, flowCache: { entriesPerCpu: given } }, 'a').flowCache).toEqual({ entriesPerCpu });
   });
 
+  it.each([
+    ['a file', { file: '/srv/state.json' }, '/srv/state.json'],
+    ['no source', undefined, '/etc/pilotfish/state.yaml'],
+    ['an empty source', {}, '/etc/pilotfish/state.yaml'],
+  ])('takes %s for its state', (_what, source, file) => {
+    expect(parseConfig({ ...least, source }, 'agent.yaml').source).toEqual({ file });
+  });
+
   it('reads a password from its file', async () => {
     const path = join(directory, 'password');
     await writeFile(path, 'from the file\n');
-    expect(parseConfig(etcd({ username: 'lb', passwordFile: path }), 'a').source.etcd.auth).toEqual({
-      username: 'lb',
-      password: 'from the file',
+    expect(parseConfig(etcd({ username: 'lb', passwordFile: path }), 'a').source).toMatchObject({
+      etcd: { auth: { username: 'lb', password: 'from the file' } },
     });
   });
 });
@@ -120,11 +143,11 @@ describe('mistakes', () => {
       'add it, for example interface: eth0',
     ],
     [
-      'no source',
-      { name: 'lb1', interface: 'eth0' },
+      'a source that is none',
+      { ...least, source: 'etcd' },
       'source',
-      'is missing',
-      'write source as an object with the fields etcd',
+      'must be an object',
+      'write source as an object with the fields etcd, file',
     ],
     [
       'an empty file',
@@ -149,11 +172,18 @@ describe('mistakes', () => {
       'did you mean "endpoints"?',
     ],
     [
-      'a file source',
-      { ...least, source: { ...least.source, file: {} } },
+      'two sources',
+      { ...least, source: { ...least.source, file: '/etc/pilotfish/state.yaml' } },
       'source.file',
-      'is not supported by this version',
-      'remove it',
+      'stands beside etcd',
+      'keep one of the two',
+    ],
+    [
+      'a relative state file',
+      { ...least, source: { file: 'state.yaml' } },
+      'source.file',
+      'is not an absolute path',
+      'write a path that starts with a slash',
     ],
     [
       'Consul',
@@ -247,6 +277,48 @@ describe('mistakes', () => {
       'write a path that starts with a slash',
     ],
     [
+      'a way in without a way out',
+      { ...least, announce: { join: ['true'] } },
+      'announce.leave',
+      'must be a list of at least one',
+      'write a list of the command and its arguments',
+    ],
+    [
+      'a hook as one text',
+      { ...least, announce: { join: 'ip route add', leave: ['true'] } },
+      'announce.join',
+      'must be a list of at least one',
+      'write a list of the command and its arguments',
+    ],
+    [
+      'an argument that is no text',
+      { ...least, announce: { join: ['sleep', 1], leave: ['true'] } },
+      'announce.join[1]',
+      'must be a text that is not empty',
+      'write it in quotes',
+    ],
+    [
+      'what happens at a stop',
+      { ...least, announce: { join: ['true'], leave: ['true'], onStop: 'go' } },
+      'announce.onStop',
+      'must be "stay" or "leave"',
+      'use one of: stay, leave',
+    ],
+    [
+      'a time without a unit',
+      { ...least, announce: { join: ['true'], leave: ['true'], timeout: 10 } },
+      'announce.timeout',
+      'must be a duration with its unit',
+      'write "10ms" or "10s"',
+    ],
+    [
+      'a relative state directory',
+      { ...least, stateDir: 'state' },
+      'stateDir',
+      'is not an absolute path',
+      'write a path that starts with a slash',
+    ],
+    [
       'a name',
       { ...least, name: 'lb 1' },
       'name',
@@ -301,6 +373,17 @@ describe('readConfig', () => {
         message: expect.stringMatching(/line 2, column 1: Map keys must be unique\n.*line \d+, column \d+: /),
       }),
     );
+  });
+
+  it.each([
+    ['a number and a text', '1: a\n"1": b\n', 'line 2, column 1'],
+    ['an inner one, in JSON', '{"a": {"b": 1,\n "b": 2}}', 'line 2, column 2'],
+  ])('refuses a key that stands twice: %s', (_what, text, place) => {
+    expect(() => parseYaml(text, 'agent.yaml', 'PF_CONFIG')).toThrow(`${place}: Map keys must be unique`);
+  });
+
+  it('refuses an alias inside of what it stands for', () => {
+    expect(() => parseYaml('a: &a [*a]', 'agent.yaml', 'PF_CONFIG')).toThrow(/cannot be unfolded: [^\n]*$/);
   });
 
   it('refuses aliases that unfold without end', () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { keysFromTree, placeInFile } from '../../src/core/tree.ts';
+import { rejections } from '../support/desired.ts';
 
 function keysOf(tree: unknown): Record<string, unknown> {
   return Object.fromEntries([...keysFromTree(tree).keys].map(([key, raw]) => [key, JSON.parse(raw)]));
@@ -76,6 +77,28 @@ describe('keysFromTree', () => {
     [{ overrides: { w: 'drain' } }, 'overrides.w', '"drain"', 'must be an object', 'write names, each with its fields'],
   ])('says what is wrong with %j', (tree, field, value, message, fix) => {
     expect(keysFromTree(tree).problems).toEqual([{ field, value, message, fix }]);
+  });
+});
+
+describe('what is wrong in a file', () => {
+  it('leaves open what else it says when the shape is not that of a state', () => {
+    const { problems, unclear, strays } = keysFromTree({ vip: {}, vips: [1], overrides: { w: 'drain' } });
+    expect(unclear).toEqual(problems);
+    expect(unclear.map(({ field }) => field)).toEqual(['vip', 'vips', 'overrides.w']);
+    expect(strays.size).toBe(0);
+  });
+
+  it.each([
+    [{ vips: { 'a b': { port: 1 } } }, 'desired/vips/a b', 'has "a b", which is not a name'],
+    [{ pools: { 'w/reals/r': {} } }, 'desired/pools/w%2Freals%2Fr', 'has "w%2Freals%2Fr", which is not a name'],
+    [{ pools: { 'a.b': { reals: { '': {} } } } }, 'desired/pools/a.b/reals/', 'has "", which is not a name'],
+    [{ prefilter: { a: {} } }, 'desired/prefilter', 'is not supported by this version'],
+  ])('is one key that the parser refuses where only one entry is to blame: %j', (tree, key, message) => {
+    const { unclear, strays, problems } = keysFromTree(tree);
+    expect([problems.length, unclear]).toEqual([1, []]);
+    expect([...strays.keys()]).toEqual([key]);
+    const values = Object.fromEntries([...strays].map(([stray, raw]) => [stray.replace('desired/', ''), raw]));
+    expect(rejections(values)).toEqual([expect.objectContaining({ path: key, message, keptLastGood: false })]);
   });
 });
 
