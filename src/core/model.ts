@@ -35,9 +35,9 @@ export interface Vip {
   readonly pool: string;
 }
 
-export interface TcpCheck {
-  readonly type: 'tcp';
-  /** 1 to 65535; `null` means the VIP’s port: parsing has proven that the pool’s VIPs share one. */
+/** What checks of every type have. */
+interface CheckBase {
+  /** 1 to 65535; `null` means the VIP’s port, which parsing has already proven to be a single one. */
   readonly port: number | null;
   readonly intervalMs: number;
   readonly timeoutMs: number;
@@ -51,7 +51,50 @@ export interface TcpCheck {
   readonly fall: number;
 }
 
-export type Check = TcpCheck;
+export interface TcpCheck extends CheckBase {
+  readonly type: 'tcp';
+}
+
+export const httpMethods = ['GET', 'HEAD', 'OPTIONS'] as const;
+export type HttpMethod = (typeof httpMethods)[number];
+
+/** Status codes of HTTP, both ends included. */
+export interface StatusRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** A text, or a pattern as pattern-syntax.ts has it. */
+export type BodyExpectation =
+  | { readonly contains: string }
+  | { readonly matches: string; readonly ignoreCase: boolean };
+
+interface HttpRequestCheck extends CheckBase {
+  readonly method: HttpMethod;
+  /** Starts with a slash; printable ASCII without spaces. */
+  readonly path: string;
+  /** The Host header; `null` means the real’s address and port. */
+  readonly host: string | null;
+  /** In addition to what every request has; names in lower case. */
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  /** Any of these will do. Never empty. */
+  readonly status: readonly StatusRange[];
+  readonly body: BodyExpectation | null;
+}
+
+export interface HttpCheck extends HttpRequestCheck {
+  readonly type: 'http';
+}
+
+export interface HttpsCheck extends HttpRequestCheck {
+  readonly type: 'https';
+  /** The server name that the handshake asks for and the certificate has to have; `null` means the real’s address. */
+  readonly sni: string | null;
+  /** Whether a certificate that is expired, of another name or of an unknown issuer makes the check fail. */
+  readonly verify: boolean;
+}
+
+export type Check = TcpCheck | HttpCheck | HttpsCheck;
 
 export interface Real {
   readonly id: string;

@@ -6,8 +6,9 @@ import type { HealthTransition, RealObservation } from '../core/health-state.ts'
 import { NOT_JUDGED } from '../core/health-state.ts';
 import type { RealKey } from '../core/model.ts';
 import { realKey } from '../core/model.ts';
-import type { TransitionMessage, UpdateMessage, WorkerSettings } from './protocol.ts';
+import type { ThreadMessage, TransitionMessage, UpdateMessage, WorkerSettings } from './protocol.ts';
 import { DEFAULT_MAX_RUNNING } from './scheduler.ts';
+import type { ChecksReport } from './tally.ts';
 
 /** The sources and the compiled code differ in the extension alone. */
 const WORKER_URL = new URL(`./worker${extname(import.meta.url)}`, import.meta.url);
@@ -16,6 +17,22 @@ const RESTART_FIRST_MS = 100;
 const RESTART_MAX_MS = 5_000;
 /** A checking thread that lived this long was sound: its end is no part of an earlier series. */
 const SOUND_MS = 60_000;
+
+/** The worst lateness is that of as many reports, one a second. */
+const LATENESS_REPORTS = 60;
+const WARN_EVERY_MS = 10_000;
+
+/** How the checks themselves fare, since the agent started unless said otherwise. */
+export interface CheckStats {
+  /** Checks that ended. */
+  readonly runs: number;
+  /** The longest that a check began after its time during the last minute, in milliseconds. */
+  readonly maxLatenessMs: number;
+  /** Checks that this host could not carry out: no descriptor, port or memory was left. They change nothing. */
+  readonly inconclusive: number;
+  /** Real, check and reason of the last of those, and when it was reported in wall-clock milliseconds. */
+  readonly lastInconclusive: { readonly what: string; readonly at: number } | null;
+}
 
 export interface HealthOptions {
   /** Name of this LB. */
@@ -44,6 +61,12 @@ export class Health {
   #addedIn: ReadonlyMap<RealKey, number> = new Map();
   #update: UpdateMessage = { sequence: 0, targets: [] };
   #worker: Worker | null = null;
+  #runs = 0;
+  #inconclusive = 0;
+  #lastInconclusive: CheckStats['lastInconclusive'] = null;
+  /** Latest last. */
+  readonly #lateness: number[] = [];
+  #warnedAt = Number.NEGATIVE_INFINITY;
   #restarts = 0;
   #restartDelayMs = RESTART_FIRST_MS;
   #restartTimer: NodeJS.Timeout | undefined;
@@ -61,6 +84,15 @@ export class Health {
   /** How often the checking thread had to be replaced. */
   get restarts(): number {
     return this.#restarts;
+  }
+
+  get stats(): CheckStats {
+    return {
+      runs: this.#runs,
+      maxLatenessMs: Math.max(0, ...this.#lateness),
+      inconclusive: this.#inconclusive,
+      lastInconclusive: this.#lastInconclusive,
+    };
   }
 
   /** From now on exactly these targets are checked; see Scheduler.update for what happens to those that stay. */
@@ -101,7 +133,10 @@ export class Health {
     };
     const startedAt = performance.now();
     const worker = new Worker(WORKER_URL, { workerData: settings, name: 'health' });
-    worker.on('message', (message: TransitionMessage) => this.#take(message));
+    worker.on('message', (message: ThreadMessage) => {
+      if ('report' in message) this.#add(message.report);
+      else this.#take(message);
+    });
     worker.on('error', (err) => this.#log.error({ err }, 'health check thread failed'));
     worker.on('exit', (exitCode) => {
       this.#worker = null;
@@ -131,5 +166,19 @@ export class Health {
     if (this.#closed || addedIn === undefined || sequence < addedIn) return;
     this.#observations.set(key, { pool, address, observation: to, reason, since: at });
     this.#onTransition(transition);
+  }
+  #add({ runs, maxLatenessMs, inconclusive, lastInconclusive }: ChecksReport): void {
+    this.#runs += runs;
+    this.#inconclusive += inconclusive;
+    this.#lateness.push(maxLatenessMs);
+    if (this.#lateness.length > LATENESS_REPORTS) this.#lateness.shift();
+    if (lastInconclusive === null) return;
+    this.#lastInconclusive = { what: lastInconclusive, at: Date.now() };
+    if (performance.now() < this.#warnedAt + WARN_EVERY_MS) return;
+    this.#warnedAt = performance.now();
+    this.#log.warn(
+      { inconclusive: this.#inconclusive, last: lastInconclusive },
+      'this host cannot carry out checks, their reals stay what they are',
+    );
   }
 }

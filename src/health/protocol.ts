@@ -1,5 +1,6 @@
 import type { CheckTarget } from '../core/check-targets.ts';
 import type { HealthTransition, RealObservation } from '../core/health-state.ts';
+import type { ChecksReport } from './tally.ts';
 
 /** What the checking thread starts with. */
 export interface WorkerSettings {
@@ -15,7 +16,13 @@ export interface UpdateMessage {
   readonly targets: readonly CheckTarget[];
 }
 
-/** From the checking thread. */
+/** From the checking thread, a transition at once and a report every second. */
+export type ThreadMessage = TransitionMessage | ReportMessage;
+
+export interface ReportMessage {
+  readonly report: ChecksReport;
+}
+
 export interface TransitionMessage {
   /** Of the last update that was in force. */
   readonly sequence: number;

@@ -9,6 +9,8 @@ import type { Clock } from './clock.ts';
 import { systemClock } from './clock.ts';
 import { jitterOf } from './jitter.ts';
 import { Limiter } from './limiter.ts';
+import type { ChecksReport } from './tally.ts';
+import { Tally } from './tally.ts';
 
 /** Checks that run at once unless the owner of the scheduler says otherwise. */
 export const DEFAULT_MAX_RUNNING = 512;
@@ -31,7 +33,7 @@ interface RealEntry {
   observed: RealObservation;
   /** See jitterOf. */
   readonly jitter: number;
-  /** By type and port. */
+  /** By name. */
   checks: ReadonlyMap<string, CheckEntry>;
 }
 
@@ -41,6 +43,8 @@ interface CheckEntry {
   state: CheckState;
   /** Steady clock; null before the first run. */
   startedAt: number | null;
+  /** Steady clock: when the next run is to begin, or the last one was. */
+  dueAt: number;
   /** False until its first steady interval. */
   spread: boolean;
   cancelTimer: (() => void) | null;
@@ -48,8 +52,10 @@ interface CheckEntry {
   readonly job: () => Promise<void>;
 }
 
+/** Without the query of a path, which may hold a secret. */
 function nameOf(check: ResolvedCheck): string {
-  return `${check.type} port ${check.port}`;
+  const path = check.type === 'tcp' ? '' : ` ${check.path.replace(/\?.*$/, '')}`;
+  return `${check.type} port ${check.port}${path}`;
 }
 
 /**
@@ -65,6 +71,7 @@ export class Scheduler {
   readonly #limiter: Limiter;
   #initial: ReadonlyMap<RealKey, RealObservation>;
   #reals: ReadonlyMap<RealKey, RealEntry> = new Map();
+  readonly #tally = new Tally();
 
   constructor(options: SchedulerOptions) {
     this.#lb = options.lb;
@@ -78,8 +85,8 @@ export class Scheduler {
 
   /**
    * From now on exactly these targets are checked. A new one is checked soon. One that is gone is forgotten, together
-   * with the results of its checks under way. One that stays keeps what is known about it: a check whose type and
-   * port stay goes on with its new settings, any other check starts from what the real is now.
+   * with the results of its checks under way. One that stays keeps what is known about it: a check whose type, port
+   * and path stay goes on with its new settings, any other check starts from what the real is now.
    */
   update(targets: readonly CheckTarget[]): void {
     const reals = new Map<RealKey, RealEntry>();
@@ -98,6 +105,11 @@ export class Scheduler {
   /** What is known about every target, in the order of the last update. */
   snapshot(): RealObservation[] {
     return Array.from(this.#reals.values(), (real) => real.observed);
+  }
+
+  /** How the checks fared since it was last called. */
+  takeReport(): ChecksReport {
+    return this.#tally.take();
   }
 
   /** Ends all checks; there is no transition after it. */
@@ -141,6 +153,7 @@ export class Scheduler {
       check,
       state: heldState(real.observed.observation),
       startedAt: null,
+      dueAt: 0,
       spread: false,
       cancelTimer: null,
       abort: new AbortController(),
@@ -168,11 +181,13 @@ export class Scheduler {
    */
   #schedule(entry: CheckEntry): void {
     entry.cancelTimer?.();
-    const delayMs =
+    const now = this.#clock.steadyMs();
+    const dueAt =
       entry.startedAt === null
-        ? this.#random() * entry.check.fastIntervalMs
-        : entry.startedAt + this.#delay(entry) - this.#clock.steadyMs();
-    entry.cancelTimer = this.#clock.after(Math.max(0, delayMs), () => {
+        ? now + this.#random() * entry.check.fastIntervalMs
+        : entry.startedAt + this.#delay(entry);
+    entry.dueAt = Math.max(now, dueAt);
+    entry.cancelTimer = this.#clock.after(entry.dueAt - now, () => {
       entry.cancelTimer = null;
       this.#limiter.add(entry.job);
     });
@@ -188,12 +203,16 @@ export class Scheduler {
 
   async #run(entry: CheckEntry): Promise<void> {
     entry.startedAt = this.#clock.steadyMs();
+    this.#tally.began(entry.startedAt - entry.dueAt);
     const { check, real } = entry;
     const result = await this.#runCheck(real.observed.address, check, entry.abort.signal);
     if (entry.abort.signal.aborted) return;
-    entry.state = nextState(entry.state, result.ok, entry.check);
+    this.#tally.ended();
+    const reason = `${nameOf(check)}: ${result.ok ? 'passed' : result.reason}`;
+    if (result.ok === null) this.#tally.couldNotAsk(`${real.observed.pool}/${real.observed.address} ${reason}`);
+    else entry.state = nextState(entry.state, result.ok, entry.check);
     this.#schedule(entry);
-    this.#settle(real, `${nameOf(check)}: ${result.ok ? 'passed' : result.reason}`);
+    this.#settle(real, reason);
   }
 
   /** Concludes from all checks of a real what it is now. */

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -22,6 +22,7 @@ it('finds its thread also when compiled', async () => {
   };
   await writeFile(join(dir, 'tsconfig.json'), JSON.stringify(config));
   await writeFile(join(dir, 'package.json'), '{"type":"module"}');
+  await symlink(join(root, 'node_modules'), join(dir, 'node_modules'));
   await run(join(root, 'node_modules/.bin/tsc'), ['-p', dir]);
 
   const server = createServer((socket) => socket.on('error', () => socket.destroy()));

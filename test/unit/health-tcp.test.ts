@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import type { AddressInfo, Server } from 'node:net';
 import { connect, createServer } from 'node:net';
 import { constants } from 'node:os';
@@ -7,6 +6,7 @@ import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import { connectionReason } from '../../src/health/reasons.ts';
 import { tcpChecker } from '../../src/health/tcp.ts';
 import { tcpCheck } from '../support/health.ts';
+import { timeWaits } from '../support/proc-net.ts';
 
 const servers: Server[] = [];
 
@@ -70,16 +70,6 @@ function run(address: string, port: number, timeoutMs = 1_000, signal = new Abor
   return tcpChecker(address, tcpCheck({ port, timeoutMs }), signal);
 }
 
-/** Local and remote sockets of a port in state TIME_WAIT. */
-function timeWaits(port: number): number {
-  const hex = port.toString(16).toUpperCase().padStart(4, '0');
-  return readFileSync('/proc/net/tcp', 'utf8')
-    .split('\n')
-    .map((line) => line.trim().split(/\s+/))
-    .filter(([, local, remote, state]) => state === '06' && (local?.endsWith(`:${hex}`) || remote?.endsWith(`:${hex}`)))
-    .length;
-}
-
 describe('the tcp check', () => {
   it.each(['127.0.0.1', '::1'])('passes when %s accepts', async (host) => {
     const result = await run(host, await listen(host));
@@ -93,7 +83,10 @@ describe('the tcp check', () => {
   it('times out on its own clock when nothing answers', async () => {
     const port = await blackhole();
     const before = performance.now();
-    expect(await run('127.0.0.1', port, 250)).toEqual({ ok: false, reason: 'timeout after 250 ms' });
+    expect(await run('127.0.0.1', port, 250)).toEqual({
+      ok: false,
+      reason: 'timeout after 250 ms waiting for the connection',
+    });
     expect(performance.now() - before).toBeGreaterThanOrEqual(249);
   });
 

@@ -4,7 +4,7 @@ import type { Worker } from 'node:worker_threads';
 import { Worker as Thread } from 'node:worker_threads';
 import { pino } from 'pino';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import type { CheckTarget, ResolvedCheck } from '../../src/core/check-targets.ts';
+import type { CheckTarget } from '../../src/core/check-targets.ts';
 import type { HealthTransition, RealObservation } from '../../src/core/health-state.ts';
 import { MAX_JITTER } from '../../src/core/health-state.ts';
 import type { Observation, RealKey } from '../../src/core/model.ts';
@@ -68,7 +68,11 @@ function start(options: Partial<HealthOptions> = {}): Fixture {
   return { health, transitions, logged, threads, observed, until };
 }
 
-function targets(port: number, addresses: readonly string[], changes: Partial<ResolvedCheck> = {}): CheckTarget[] {
+function targets(
+  port: number,
+  addresses: readonly string[],
+  changes: Parameters<typeof checkTarget>[1] = {},
+): CheckTarget[] {
   return addresses.map((address) => checkTarget(address, { ...QUICK, port, ...changes }));
 }
 
