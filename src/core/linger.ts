@@ -1,16 +1,21 @@
+import type { Limits } from './data-plane.ts';
 import type { Address, RealKey, Snapshot } from './model.ts';
 import { realKey } from './model.ts';
 
+interface LingeringReal {
+  readonly pool: string;
+  readonly address: Address;
+  /** Clock milliseconds. */
+  readonly until: number;
+}
+
 /** Reals whose keys vanished: they take no new flows and keep their old ones until `until`. */
-export type Lingering = ReadonlyMap<
-  RealKey,
-  { readonly pool: string; readonly address: Address /** Clock milliseconds. */; readonly until: number }
->;
+export type Lingering = ReadonlyMap<RealKey, LingeringReal>;
 
 /**
  * The lingering reals after the desired state changed from `before` to `after`, or merely time passed
- * (`before === after`). A real whose pool is gone does not linger: nothing leads to it any more. One that came back
- * is an ordinary real again and keeps its flows.
+ * (`before === after`). Reals of a pool that is gone linger too: its VIPs may lead to another pool now, and flows from
+ * before that are still remembered. A real that came back is an ordinary one again and keeps its flows.
  */
 export function nextLingering(lingering: Lingering, before: Snapshot | null, after: Snapshot, now: number): Lingering {
   const next = new Map(lingering);
@@ -22,13 +27,27 @@ export function nextLingering(lingering: Lingering, before: Snapshot | null, aft
           next.set(realKey(pool.name, real.address), {
             pool: pool.name,
             address: real.address,
-            until: now + (after.pools.get(pool.name)?.removeAfterMs ?? 0),
+            until: now + (after.pools.get(pool.name) ?? pool).removeAfterMs,
           });
-    for (const [key, entry] of lingering) next.set(key, entry);
   }
   for (const pool of after.pools.values()) for (const real of pool.reals) next.delete(realKey(pool.name, real.address));
-  for (const [key, entry] of next) if (entry.until <= now || !after.pools.has(entry.pool)) next.delete(key);
+  for (const [key, entry] of next) if (entry.until <= now) next.delete(key);
   return next;
+}
+
+/** Those that the maps have room for beside the reals of the snapshot; the ones that end first give way. */
+export function lingeringWithin(lingering: Lingering, snapshot: Snapshot, limits: Limits): Lingering {
+  let reals = limits.reals - 1;
+  for (const pool of snapshot.pools.values()) reals -= pool.reals.length;
+  const pools = new Set(snapshot.pools.keys());
+  const kept = new Map<RealKey, LingeringReal>();
+  for (const [key, entry] of [...lingering].sort(([, a], [, b]) => b.until - a.until)) {
+    if (kept.size >= reals) break;
+    if (pools.size >= limits.pools && !pools.has(entry.pool)) continue;
+    pools.add(entry.pool);
+    kept.set(key, entry);
+  }
+  return kept;
 }
 
 /** When the next lingering real runs out, or null. */

@@ -2,8 +2,32 @@ import { PilotfishError } from './errors.ts';
 
 const limitField = { vips: 'limits.vips', pools: 'limits.pools', reals: 'limits.reals' } as const;
 
+/** Values that a generation takes, 0 among them: it has eight bits in the maps. */
+const GENERATIONS = 256;
+
+/** What the next user of a number gets. */
+export function nextGeneration(generation: number): number {
+  return (generation + 1) % GENERATIONS;
+}
+
+/** They go round, so the oldest of them is the one after the widest gap. */
+function oldestOf(generations: Iterable<number>): number {
+  const sorted = [...new Set(generations)].sort((a, b) => a - b);
+  let oldest = 0;
+  let widest = 0;
+  let previous = (sorted.at(-1) ?? 0) - GENERATIONS;
+  for (const generation of sorted) {
+    if (generation - previous > widest) {
+      widest = generation - previous;
+      oldest = generation;
+    }
+    previous = generation;
+  }
+  return oldest;
+}
+
 /**
- * Hands out free numbers of one map. The number with the lowest generation comes first, so that reuse goes round all
+ * Hands out free numbers of one map. The number with the oldest generation comes first, so that reuse goes round all
  * of them before a generation can come back to a value that some flow still remembers.
  */
 export class Numbers {
@@ -49,6 +73,8 @@ export class Numbers {
     const free: number[] = [];
     for (let number = this.#limit - 1; number >= this.#first; number--) if (!this.#taken.has(number)) free.push(number);
     const generation = (number: number): number => this.#generations.get(number) ?? 0;
-    return free.sort((a, b) => generation(b) - generation(a) || b - a);
+    const oldest = oldestOf(free.map(generation));
+    const age = (number: number): number => (generation(number) - oldest + GENERATIONS) % GENERATIONS;
+    return free.sort((a, b) => age(b) - age(a) || b - a);
   }
 }

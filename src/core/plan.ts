@@ -1,10 +1,14 @@
-import type { MapOp, Observed, RealRecord, RingChange, RingSpec, VipRecord } from './data-plane.ts';
-import { ringSignature } from './data-plane.ts';
+import type { MapOp, Observed, RingChange, RingSpec, VipRecord } from './data-plane.ts';
+import { ringSignature, splitVipId } from './data-plane.ts';
 import { PilotfishError } from './errors.ts';
 import type { Address, Protocol, RealKey, Vip } from './model.ts';
 import { realKey } from './model.ts';
-import { Numbers } from './numbers.ts';
+import { Numbers, nextGeneration } from './numbers.ts';
+import { applied } from './observed.ts';
 import type { Target, TargetPool } from './target.ts';
+
+/** A slot of 0 says that there is no real. */
+const FIRST_REAL = 1;
 
 /**
  * The map operations that lead from what is in the maps to what shall be: pure, and empty when nothing differs.
@@ -13,9 +17,27 @@ import type { Target, TargetPool } from './target.ts';
  * prefix of the plan each VIP has a ring and each slot of it a real. New VIPs come before old ones go, so that a VIP
  * that moves from one port to every port is never missing in between.
  *
+ * Where there are not numbers enough for the old and the new at once, what is to go goes first. That is sound as well,
+ * but a pool that has only new reals, or a VIP that moves to a new pool, serves nobody until the second half.
+ *
  * @throws PilotfishError PF_MAP_FULL when there are more VIPs, pools or reals than the maps have numbers for.
  */
 export function plan(target: Target, observed: Observed): MapOp[] {
+  try {
+    return planDirectly(target, observed);
+  } catch (error) {
+    if (!(error instanceof PilotfishError) || error.code !== 'PF_MAP_FULL') throw error;
+    const removals = planDirectly(withoutNew(target, observed), observed);
+    return [...removals, ...planDirectly(target, applied(observed, removals))];
+  }
+}
+
+/** A pool that is leaving has flows to keep only where the maps know it. */
+function poolsOf({ pools, leaving }: Target, observed: Observed): TargetPool[] {
+  return [...pools.values(), ...leaving.filter(({ name }) => observed.pools.has(name))];
+}
+
+function planDirectly(target: Target, observed: Observed): MapOp[] {
   const pools = planPools(target, observed);
   const reals = planReals(target, observed, pools.numberOf);
   const rings = planRings(target, observed, pools.numberOf, reals.numberOf);
@@ -26,6 +48,7 @@ export function plan(target: Target, observed: Observed): MapOp[] {
     ...pools.names,
     ...reals.puts,
     ...(rings.length > 0 ? [{ op: 'swap-rings', rings } as const] : []),
+    ...addresses.unused,
     ...addresses.wider,
     ...vips.puts,
     ...vips.deletes,
@@ -33,6 +56,19 @@ export function plan(target: Target, observed: Observed): MapOp[] {
     ...(pools.gone.length > 0 ? [{ op: 'remove-pools', pools: pools.gone } as const] : []),
     ...reals.voids,
   ];
+}
+
+/** What of the target has its numbers already. */
+function withoutNew(target: Target, observed: Observed): Target {
+  const { held } = heldReals(observed);
+  const pools = new Map<string, TargetPool>();
+  for (const pool of target.pools.values()) {
+    const number = observed.pools.get(pool.name);
+    if (number === undefined) continue;
+    pools.set(pool.name, { ...pool, ring: pool.ring.filter(({ address }) => held.has(placeOf(number, address))) });
+  }
+  const vips = [...target.vips].filter(([id, vip]) => observed.vips.has(id) && pools.has(vip.pool));
+  return { ...target, pools, vips: new Map(vips) };
 }
 
 function planSettings(target: Target, observed: Observed): MapOp[] {
@@ -51,12 +87,12 @@ function lookup<K, V>(map: ReadonlyMap<K, V>, key: K): V {
 
 function planPools(target: Target, observed: Observed) {
   const taken = new Set([...observed.pools.values(), ...observed.rings.keys()]);
-  // A number whose reals are not void yet is not free: its next pool would inherit their flows.
-  for (const real of observed.reals.values()) taken.add(real.pool);
+  // A number that reals or VIPs still name is not free: its next pool would inherit their flows and packets.
+  for (const { pool } of [...observed.reals.values(), ...observed.vips.values()]) taken.add(pool);
   const numbers = new Numbers('pools', observed.limits.pools, 0, taken);
   const numberOf = new Map<string, number>();
   const names: MapOp[] = [];
-  for (const name of target.pools.keys()) {
+  for (const { name } of poolsOf(target, observed)) {
     let pool = observed.pools.get(name);
     if (pool === undefined) {
       pool = numbers.take(`pool ${name}`);
@@ -70,41 +106,52 @@ function planPools(target: Target, observed: Observed) {
   return { numberOf, names, gone };
 }
 
-function planReals(target: Target, observed: Observed, poolNumber: ReadonlyMap<string, number>) {
+/** What a real is known by in the maps. */
+function placeOf(pool: number, address: Address): string {
+  return `${pool}|${address}`;
+}
+
+/** The number of each real, and numbers that no real should have: second ones of the same real, and 0. */
+function heldReals(observed: Observed) {
   const held = new Map<string, number>();
   const surplus: number[] = [];
-  for (const [number, real] of observed.reals) {
-    const key = `${real.pool}|${real.address}`;
-    if (held.has(key)) surplus.push(number);
-    else held.set(key, number);
+  for (const [number, { pool, address }] of observed.reals) {
+    const place = placeOf(pool, address);
+    if (number < FIRST_REAL || held.has(place)) surplus.push(number);
+    else held.set(place, number);
   }
-  const numbers = new Numbers('reals', observed.limits.reals, 1, new Set(observed.reals.keys()), observed.freed);
+  return { held, surplus };
+}
+
+function planReals(target: Target, observed: Observed, poolNumber: ReadonlyMap<string, number>) {
+  const { held, surplus } = heldReals(observed);
+  const taken = new Set(observed.reals.keys());
+  const numbers = new Numbers('reals', observed.limits.reals, FIRST_REAL, taken, observed.freed);
   const numberOf = new Map<RealKey, number>();
   const puts: MapOp[] = [];
-  for (const pool of target.pools.values()) {
+  for (const pool of poolsOf(target, observed)) {
     const poolIs = lookup(poolNumber, pool.name);
+    const members = new Set(pool.ring.map(({ address }) => address));
     for (const address of pool.reals) {
-      const key = `${poolIs}|${address}`;
-      let number = held.get(key);
+      const place = placeOf(poolIs, address);
+      let number = held.get(place);
       if (number === undefined) {
+        // Who takes no new flows and has no number has no flows to keep either.
+        if (!members.has(address)) continue;
         number = numbers.take(`real ${address} of pool ${pool.name}`);
         const generation = observed.freed.get(number) ?? 0;
         puts.push({ op: 'put-real', number, real: { address, pool: poolIs, generation } });
       }
-      held.delete(key);
+      held.delete(place);
       numberOf.set(realKey(pool.name, address), number);
     }
   }
   const voids: MapOp[] = [...held.values(), ...surplus].map((number) => ({
     op: 'void-real',
     number,
-    generation: nextGeneration(lookup(observed.reals, number)),
+    generation: nextGeneration(lookup(observed.reals, number).generation),
   }));
   return { numberOf, puts, voids };
-}
-
-function nextGeneration(real: RealRecord): number {
-  return (real.generation + 1) % 256;
 }
 
 function ringSpec(target: Target, pool: TargetPool, realNumber: ReadonlyMap<RealKey, number>): RingSpec {
@@ -125,7 +172,7 @@ function planRings(
   realNumber: ReadonlyMap<RealKey, number>,
 ): RingChange[] {
   const changes: RingChange[] = [];
-  for (const pool of target.pools.values()) {
+  for (const pool of poolsOf(target, observed)) {
     const number = lookup(poolNumber, pool.name);
     const spec = ringSpec(target, pool, realNumber);
     if (observed.rings.get(number) !== ringSignature(spec)) changes.push({ pool: number, spec });
@@ -164,7 +211,10 @@ function servedBy(vips: Iterable<Pick<Vip, 'address' | 'protocol'>>): Map<Addres
 }
 
 function planAddresses(target: Target, observed: Observed) {
+  const before = servedBy([...observed.vips.keys()].map(splitVipId));
   const after = servedBy(target.vips.values());
+  /** Left over from a plan that was broken off: they would take the room of new ones. */
+  const unused: MapOp[] = [];
   const wider: MapOp[] = [];
   const narrower: MapOp[] = [];
   for (const [address, protocols] of after) {
@@ -174,6 +224,6 @@ function planAddresses(target: Target, observed: Observed) {
     if (union.size > protocols.size) narrower.push({ op: 'put-address', address, protocols });
   }
   for (const address of observed.addresses.keys())
-    if (!after.has(address)) narrower.push({ op: 'delete-address', address });
-  return { wider, narrower };
+    if (!after.has(address)) (before.has(address) ? narrower : unused).push({ op: 'delete-address', address });
+  return { unused, wider, narrower };
 }

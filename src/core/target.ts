@@ -17,7 +17,7 @@ export interface TargetPool {
   readonly name: string;
   /** Members of the ring, sorted by address bytes; empty when the pool takes no new flows. */
   readonly ring: readonly RingMember[];
-  /** Every real whose flows are kept, the ring’s members among them. */
+  /** Reals that keep the flows they have: the ring’s members, and those that merely take no new ones. */
   readonly reals: readonly Address[];
   /** True when so little weight is up that health is ignored (`minHealthy`). */
   readonly floor: boolean;
@@ -28,7 +28,10 @@ export interface Target {
   readonly seed: string;
   readonly settings: SettingsImage;
   readonly vips: ReadonlyMap<VipId, Vip>;
+  /** Those of the snapshot. */
   readonly pools: ReadonlyMap<string, TargetPool>;
+  /** Pools that are gone and have lingering reals. Apart, since LBs that joined at other times have others. */
+  readonly leaving: readonly TargetPool[];
 }
 
 export type Verdicts = ReadonlyMap<RealKey, Observation>;
@@ -59,7 +62,7 @@ export type HostImage = Pick<SettingsImage, 'mtu' | 'gatewayMac' | 'ownMac'>;
 
 function settingsImage(settings: Settings, host: HostImage): SettingsImage {
   const words = Array.from(flowKeys(settings.seed), (word) => word.toString(16).padStart(16, '0'));
-  return { hashKeys: words.join(','), outerV4: settings.outerSource.v4, ...host };
+  return { hashKeys: words.join(','), outerV4: settings.outerSource.v4, outerV6: settings.outerSource.v6, ...host };
 }
 
 /** Pure: the same snapshot, verdicts and lingering reals always give the same target. */
@@ -73,7 +76,9 @@ export function buildTarget(snapshot: Snapshot, host: HostImage, verdicts: Verdi
   const pools = new Map<string, TargetPool>();
   for (const pool of snapshot.pools.values())
     pools.set(pool.name, targetPool(pool, verdicts, lingeringOf.get(pool.name) ?? []));
+  const leaving: TargetPool[] = [];
+  for (const [name, reals] of lingeringOf) if (!pools.has(name)) leaving.push({ name, ring: [], reals, floor: false });
   const vips = new Map<VipId, Vip>();
   for (const vip of snapshot.vips.values()) vips.set(vipId(vip), vip);
-  return { seed: snapshot.settings.seed, settings: settingsImage(snapshot.settings, host), vips, pools };
+  return { seed: snapshot.settings.seed, settings: settingsImage(snapshot.settings, host), vips, pools, leaving };
 }

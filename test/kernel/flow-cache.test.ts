@@ -265,6 +265,8 @@ describe('recycled numbers', () => {
       { op: 'put-vip', vip, record: { number: 0, pool: 0 }, fresh: true },
     );
     expect(bench.realOf(frames.tcp(1))).toBe('no_real');
+    // A number that a VIP names is given to nobody.
+    await bench.apply({ op: 'delete-vip', id: vipId(vip) });
     await bench.converge(target({ [`${VIP}|80|tcp`]: 'again' }, { again: [C] }));
     expect(bench.dataPlane.observe().pools).toEqual(new Map([['again', 0]]));
     expect(bench.realOf(frames.tcp(1))).toBe(C);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Lingering } from '../../src/core/linger.ts';
-import { nextLingerEnd, nextLingering } from '../../src/core/linger.ts';
+import { lingeringWithin, nextLingerEnd, nextLingering } from '../../src/core/linger.ts';
 import { pool, real, snapshot } from '../support/model.ts';
 
 const none: Lingering = new Map();
@@ -35,9 +35,13 @@ describe('lingering reals', () => {
     expect(nextLingering(gone, web('10.0.0.1'), web('10.0.0.1', '10.0.0.2'), 10).size).toBe(0);
   });
 
-  it('goes with its pool', () => {
-    const gone = nextLingering(none, web('10.0.0.1', '10.0.0.2'), web('10.0.0.1'), 0);
-    expect(nextLingering(gone, web('10.0.0.1'), snapshot([]), 10).size).toBe(0);
+  it('outlives its pool, for as long as the pool said', () => {
+    const gone = nextLingering(none, web('10.0.0.1', '10.0.0.2'), snapshot([]), 10);
+    expect([...gone.values()]).toEqual([
+      { pool: 'web', address: '10.0.0.1', until: 1_010 },
+      { pool: 'web', address: '10.0.0.2', until: 1_010 },
+    ]);
+    expect(nextLingering(gone, snapshot([]), web('10.0.0.2'), 20).size).toBe(1);
   });
 
   it('leaves out a real that was in maintenance, whose flows are void already', () => {
@@ -48,5 +52,27 @@ describe('lingering reals', () => {
   it('runs out at once with removeAfter 0', () => {
     const after = snapshot([pool('web', [], { removeAfterMs: 0 })]);
     expect(nextLingering(none, web('10.0.0.1'), after, 7).size).toBe(0);
+  });
+
+  describe('where the maps are small', () => {
+    const gone = nextLingering(none, web('10.0.0.1', '10.0.0.2'), web('10.0.0.2'), 0);
+    const both = nextLingering(gone, web('10.0.0.2'), web('10.0.0.3'), 500);
+    const limits = { vips: 8, pools: 8, reals: 8 };
+    const addresses = (lingering: Lingering): string[] => [...lingering.values()].map(({ address }) => address).sort();
+
+    it('leaves out nobody while there is room', () => {
+      expect(addresses(lingeringWithin(both, web('10.0.0.3'), limits))).toEqual(['10.0.0.1', '10.0.0.2']);
+    });
+
+    it('makes room for the desired reals, and the one that ends first gives way', () => {
+      expect(addresses(lingeringWithin(both, web('10.0.0.3'), { ...limits, reals: 3 }))).toEqual(['10.0.0.2']);
+      expect(addresses(lingeringWithin(both, web('10.0.0.3'), { ...limits, reals: 2 }))).toEqual([]);
+    });
+
+    it('makes room for the desired pools', () => {
+      const other = snapshot([pool('other', [])]);
+      expect(addresses(lingeringWithin(both, other, { ...limits, pools: 2 }))).toEqual(['10.0.0.1', '10.0.0.2']);
+      expect(addresses(lingeringWithin(both, other, { ...limits, pools: 1 }))).toEqual([]);
+    });
   });
 });

@@ -1,222 +1,155 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Limits, MapOp, Observed, SettingsImage, VipId } from '../../src/core/data-plane.ts';
-import { vipId } from '../../src/core/data-plane.ts';
-import type { Vip } from '../../src/core/model.ts';
+import type { MapOp, Observed, VipId } from '../../src/core/data-plane.ts';
 import { applied } from '../../src/core/observed.ts';
 import { plan } from '../../src/core/plan.ts';
-import type { Target, TargetPool } from '../../src/core/target.ts';
+import type { Target } from '../../src/core/target.ts';
+import { emptyMaps, targetOf, targetPool } from '../support/planning.ts';
 
-const settings: SettingsImage = {
-  hashKeys: Array.from({ length: 8 }, (_, i) => (2 * i + 1).toString(16).padStart(16, '0')).join(','),
-  outerV4: '172.16.0.0/16',
-  mtu: 1500,
-  gatewayMac: '02:00:00:00:00:01',
-  ownMac: '02:00:00:00:00:02',
-};
-
-const empty = (limits: Partial<Limits> = {}): Observed => ({
-  settings: null,
-  addresses: new Map(),
-  vips: new Map(),
-  reals: new Map(),
-  freed: new Map(),
-  rings: new Map(),
-  pools: new Map(),
-  limits: { vips: 32, pools: 16, reals: 64, ...limits },
-});
-
-const addressArb = fc.integer({ min: 1, max: 12 }).map((i) => `10.0.0.${i}`);
-
-function poolArb(name: string): fc.Arbitrary<TargetPool> {
-  return fc
-    .uniqueArray(fc.record({ address: addressArb, weight: fc.integer({ min: 0, max: 3 }) }), {
-      maxLength: 6,
-      selector: (r) => r.address,
-    })
-    .map((reals) => {
-      const sorted = reals.toSorted((a, b) => (a.address < b.address ? -1 : 1));
-      return {
-        name,
-        ring: sorted.filter((r) => r.weight > 0),
-        reals: sorted.map((r) => r.address),
-        floor: false,
-      };
-    });
-}
-
-const poolNames = ['a', 'b', 'c', 'd'];
-
-const targetArb: fc.Arbitrary<Target> = fc
-  .subarray(poolNames)
-  .chain((names) =>
-    fc.record({
-      pools: fc.tuple(...names.map(poolArb)),
-      vips:
-        names.length === 0
-          ? fc.constant<Omit<Vip, 'name'>[]>([])
-          : fc.array(
-              fc.record({
-                address: fc.constantFrom('192.0.2.1', '192.0.2.2'),
-                port: fc.constantFrom(0, 80, 443),
-                protocol: fc.constantFrom('tcp' as const, 'udp' as const),
-                pool: fc.constantFrom(...names),
-              }),
-              { maxLength: 6 },
-            ),
-      seed: fc.constantFrom('00', '01'),
-    }),
-  )
-  .map(({ pools, vips, seed }) => ({
-    seed,
-    settings,
-    pools: new Map(pools.map((pool) => [pool.name, pool])),
-    vips: new Map<VipId, Vip>(vips.map((vip) => [vipId(vip), { name: vipId(vip), ...vip }])),
-  }));
-
-/** What a packet could meet: every VIP has a ring, every slot of it a real of the right pool, every address is known. */
-function assertSound(observed: Observed, known: ReadonlyMap<string, string>): void {
-  for (const [id, vip] of observed.vips) {
-    const [address, , protocol] = id.split('|') as [string, string, 'tcp' | 'udp'];
-    expect(observed.addresses.get(address)?.has(protocol), `address of ${id} is served`).toBe(true);
-    const signature = observed.rings.get(vip.pool);
-    expect(signature, `ring of ${id}`).toBeDefined();
-    for (const member of known.get(signature ?? '')?.split(',') ?? []) {
-      if (member === '') continue;
-      const [, real, number] = /^(.*)\*\d+=(\d+)$/.exec(member) ?? [];
-      expect(observed.reals.get(Number(number)), `real ${member} of ${id}`).toMatchObject({
-        address: real,
-        pool: vip.pool,
-      });
-    }
-  }
-}
-
-function run(targets: readonly Target[], observed: Observed, check: (o: Observed, op: MapOp) => void): Observed {
-  let now = observed;
+/** Brings the maps from one target to the next; `check` sees every operation. */
+function run(targets: readonly Target[], maps: Observed, check: (op: MapOp) => void = () => {}): Observed {
+  let now = maps;
   for (const target of targets) {
-    for (const op of plan(target, now)) {
-      const next = applied(now, [op]);
-      check(next, op);
-      now = next;
-    }
-    expect(plan(target, now)).toEqual([]);
+    const ops = plan(target, now);
+    for (const op of ops) check(op);
+    now = applied(now, ops);
   }
   return now;
 }
 
+function opsOf(ops: readonly MapOp[]): string[] {
+  return ops.map(({ op }) => op);
+}
+
+const http: VipId = '192.0.2.1|80|tcp';
+const every: VipId = '192.0.2.1|0|tcp';
+const web = (...ring: readonly string[]) => targetPool('web', ring);
+
 describe('plan', () => {
-  it('leaves no VIP without ring or real after any prefix, and a second plan is empty', () => {
-    fc.assert(
-      fc.property(fc.array(targetArb, { minLength: 1, maxLength: 6 }), (targets) => {
-        const members = new Map<string, string>();
-        run(targets, empty(), (observed, op) => {
-          if (op.op === 'swap-rings')
-            for (const { pool } of op.rings) {
-              const signature = observed.rings.get(pool) ?? '';
-              members.set(signature, signature.slice(signature.indexOf(':') + 1));
-            }
-          assertSound(observed, members);
-        });
-      }),
-      { numRuns: 300 },
-    );
+  it('makes before it breaks', () => {
+    const before = targetOf([web('10.0.0.1')], { [http]: 'web' });
+    const after = targetOf([targetPool('green', ['10.0.0.2'])], { [every]: 'green' });
+    expect(opsOf(plan(before, emptyMaps()))).toEqual([
+      'settings',
+      'name-pool',
+      'put-real',
+      'swap-rings',
+      'put-address',
+      'put-vip',
+    ]);
+    expect(opsOf(plan(after, run([before], emptyMaps())))).toEqual([
+      'name-pool',
+      'put-real',
+      'swap-rings',
+      'put-vip',
+      'delete-vip',
+      'remove-pools',
+      'void-real',
+    ]);
   });
 
-  it('never makes a VIP that stays disappear for a moment', () => {
-    fc.assert(
-      fc.property(targetArb, targetArb, (first, second) => {
-        const before = run([first], empty(), () => {});
-        run([second], before, (observed) => {
-          for (const id of first.vips.keys()) if (second.vips.has(id)) expect(observed.vips.has(id)).toBe(true);
-        });
-      }),
-    );
+  it('gives no pool a number that a VIP of an earlier run still names', () => {
+    const maps = { ...emptyMaps(), vips: new Map([[every, { number: 0, pool: 0 }]]) };
+    const [name] = plan(targetOf([web('10.0.0.1')]), maps).filter((op) => op.op === 'name-pool');
+    expect(name?.pool).toBe(1);
   });
 
-  it('swaps all rings of a reconcile in one operation', () => {
-    fc.assert(
-      fc.property(targetArb, targetArb, (first, second) => {
-        const before = run([first], empty(), () => {});
-        expect(plan(second, before).filter((op) => op.op === 'swap-rings').length).toBeLessThanOrEqual(1);
-      }),
-    );
-  });
-
-  it('gives a number that was used before only under a new generation', () => {
-    fc.assert(
-      fc.property(fc.array(targetArb, { minLength: 2, maxLength: 8 }), (targets) => {
-        const last = new Map<number, number>();
-        const live = new Set<number>();
-        run(targets, empty(), (_, op) => {
-          if (op.op === 'put-real') {
-            expect(live.has(op.number)).toBe(false);
-            if (last.has(op.number)) expect(op.real.generation).not.toBe(last.get(op.number));
-            last.set(op.number, op.real.generation);
-            live.add(op.number);
-          } else if (op.op === 'void-real') {
-            expect(op.generation).not.toBe(last.get(op.number));
-            live.delete(op.number);
-          }
-        });
-      }),
-    );
-  });
-
-  it('reuses the numbers with the lowest generation first', () => {
-    const pool = (address: string): Target => ({
-      seed: '00',
-      settings,
-      vips: new Map(),
-      pools: new Map([['a', { name: 'a', ring: [{ address, weight: 1 }], reals: [address], floor: false }]]),
-    });
-    const used: number[] = [];
-    run(['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4'].map(pool), empty({ reals: 4 }), (_, op) => {
-      if (op.op === 'put-real') used.push(op.number);
-    });
-    expect(used).toEqual([1, 2, 3, 1]);
+  it('gives a real that takes no new flows no number, and leaves it the one that it has', () => {
+    const drained = targetOf([targetPool('web', ['10.0.0.2'], ['10.0.0.1'])]);
+    expect(run([drained], emptyMaps()).reals.size).toBe(1);
+    const maps = run([targetOf([web('10.0.0.1', '10.0.0.2')]), drained], emptyMaps());
+    expect([...maps.reals.values()].map(({ address }) => address)).toEqual(['10.0.0.1', '10.0.0.2']);
   });
 
   it('keeps the number, and so the flows, of a real that leaves the ring and comes back', () => {
-    const target = (ring: boolean): Target => ({
-      seed: '00',
-      settings,
-      vips: new Map(),
-      pools: new Map([
-        ['a', { name: 'a', ring: ring ? [{ address: '10.0.0.1', weight: 1 }] : [], reals: ['10.0.0.1'], floor: false }],
-      ]),
-    });
     const ops: string[] = [];
-    run([target(true), target(false), target(true)], empty(), (_, op) => void ops.push(op.op));
+    const out = targetOf([targetPool('web', [], ['10.0.0.1'])]);
+    run([targetOf([web('10.0.0.1')]), out, targetOf([web('10.0.0.1')])], emptyMaps(), ({ op }) => ops.push(op));
     expect(ops.filter((op) => op === 'put-real')).toHaveLength(1);
     expect(ops).not.toContain('void-real');
   });
 
-  it('swaps a ring that somebody else put into place', () => {
-    const target: Target = {
-      seed: '00',
-      settings,
-      vips: new Map(),
-      pools: new Map([['a', { name: 'a', ring: [], reals: [], floor: false }]]),
-    };
-    const observed = run([target], empty(), () => {});
-    const changed: Observed = { ...observed, rings: new Map([[0, 'not ours: 17']]) };
-    expect(plan(target, changed).map((op) => op.op)).toEqual(['swap-rings']);
+  it('keeps the flows of a pool that is leaving, under its number and with an empty ring', () => {
+    const leaving = targetOf([targetPool('green', ['10.0.0.2'])], {}, [targetPool('web', [], ['10.0.0.1'])]);
+    const before = run([targetOf([web('10.0.0.1')])], emptyMaps());
+    const during = run([leaving], before);
+    expect(during.reals.get(1)).toEqual(before.reals.get(1));
+    expect(during.rings.get(0)).toBe('00:');
+    const after = run([targetOf([targetPool('green', ['10.0.0.2'])])], during);
+    expect([after.reals.has(1), after.rings.has(0), after.pools.has('web')]).toEqual([false, false, false]);
   });
 
-  it('says which map is full, of how many, and what to do', () => {
-    const target: Target = {
-      seed: '00',
-      settings,
-      vips: new Map(),
-      pools: new Map([['a', { name: 'a', ring: [], reals: ['10.0.0.1', '10.0.0.2'], floor: false }]]),
-    };
-    expect(() => plan(target, empty({ reals: 2 }))).toThrowError(
-      expect.objectContaining({
-        code: 'PF_MAP_FULL',
-        message: 'reals holds 1 entries while adding real 10.0.0.2 of pool a',
-        fix: expect.stringContaining('limits.reals'),
-      }),
-    );
+  it('names no pool that is leaving and unknown to the maps', () => {
+    expect(opsOf(plan(targetOf([], {}, [targetPool('web', [], ['10.0.0.1'])]), emptyMaps()))).toEqual(['settings']);
+  });
+
+  it('swaps a ring that somebody else put into place', () => {
+    const target = targetOf([web()]);
+    const maps = { ...run([target], emptyMaps()), rings: new Map([[0, 'not ours: 17']]) };
+    expect(opsOf(plan(target, maps))).toEqual(['swap-rings']);
+  });
+
+  it('gives up number 0, which no slot of a ring can name', () => {
+    const target = targetOf([web('10.0.0.1')]);
+    const reals = new Map([[0, { address: '10.0.0.1', pool: 0, generation: 7 }]]);
+    const maps = { ...emptyMaps(), reals, pools: new Map([['web', 0]]) };
+    const after = run([target], maps);
+    expect([...after.reals.keys()]).toEqual([1]);
+    expect(after.freed.get(0)).toBe(8);
+  });
+
+  describe('where numbers are few', () => {
+    it('removes first what would be removed last', () => {
+      const limits = { vips: 1, pools: 1, reals: 2 };
+      const before = run([targetOf([web('10.0.0.1')], { [http]: 'web' })], emptyMaps(limits));
+      const after = targetOf([targetPool('green', ['10.0.0.2'])], { [every]: 'green' });
+      const ops = plan(after, before);
+      expect(opsOf(ops).indexOf('void-real')).toBeLessThan(opsOf(ops).indexOf('put-real'));
+      expect(applied(before, ops).reals.get(1)).toEqual({ address: '10.0.0.2', pool: 0, generation: 1 });
+    });
+
+    it('leaves the rings of others alone', () => {
+      const before = run([targetOf([web('10.0.0.1'), targetPool('old', ['10.0.0.9'])])], emptyMaps({ reals: 3 }));
+      const ops = plan(targetOf([web('10.0.0.1', '10.0.0.2')]), before);
+      expect(opsOf(ops)).toEqual(['remove-pools', 'void-real', 'put-real', 'swap-rings']);
+    });
+
+    it('says which map is full, of how many, and what to do, before anything is touched', () => {
+      expect(() => plan(targetOf([web('10.0.0.1', '10.0.0.2')]), emptyMaps({ reals: 2 }))).toThrowError(
+        expect.objectContaining({
+          code: 'PF_MAP_FULL',
+          message: 'reals holds 1 entries while adding real 10.0.0.2 of pool web',
+          fix: expect.stringContaining('limits.reals'),
+        }),
+      );
+    });
+  });
+
+  describe('numbers of reals', () => {
+    const alone = (i: number): Target => targetOf([web(`10.0.${i >> 8}.${i & 255}`)]);
+
+    it('go round all of them before one is used again', () => {
+      const used: number[] = [];
+      run([1, 2, 3, 4].map(alone), emptyMaps({ reals: 4 }), (op) => {
+        if (op.op === 'put-real') used.push(op.number);
+      });
+      expect(used).toEqual([1, 2, 3, 1]);
+    });
+
+    it('go round all generations of all of them before a flow could take one real for another', () => {
+      const last = new Map<string, number>();
+      let users = 0;
+      let soonest = Number.POSITIVE_INFINITY;
+      run(
+        Array.from({ length: 3_000 }, (_, i) => alone(i)),
+        emptyMaps({ reals: 4 }),
+        (op) => {
+          if (op.op !== 'put-real') return;
+          const key = `${op.number}/${op.real.generation}`;
+          soonest = Math.min(soonest, ++users - (last.get(key) ?? Number.NEGATIVE_INFINITY));
+          last.set(key, users);
+        },
+      );
+      expect(soonest).toBe(3 * 256);
+    });
   });
 });

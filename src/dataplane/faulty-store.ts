@@ -1,0 +1,107 @@
+import { PilotfishError } from '../core/errors.ts';
+import type { MapName, MapStore, RingFill } from './map-store.ts';
+
+/** A call that can fail, such as `put vips` or `swapRings`. */
+export type StoreCall = `${'put' | 'get' | 'delete' | 'entries'} ${MapName}` | 'swapRings' | 'removeRings' | 'ringIds';
+
+/**
+ * Another store whose calls fail on purpose: a share of them by chance, or one that is named. What fails has changed
+ * nothing, but for the two ring methods: they have done some of the pools named, perhaps all, perhaps none.
+ */
+export class FaultyMapStore implements MapStore {
+  readonly #inner: MapStore;
+  readonly #named: StoreCall[] = [];
+  #random: number;
+  /** Share of the calls that fail, 0 to 1. */
+  rate: number;
+  /** Calls that failed. */
+  failures = 0;
+
+  /** @param seed the same seed, rate and calls give the same failures */
+  constructor(inner: MapStore, seed: number, rate = 0.1) {
+    this.#inner = inner;
+    // Xorshift stays at 0 for ever.
+    this.#random = seed >>> 0 || 1;
+    this.rate = rate;
+  }
+
+  /** The next call of this kind fails. */
+  failNext(call: StoreCall): void {
+    this.#named.push(call);
+  }
+
+  get cpus(): number {
+    return this.#inner.cpus;
+  }
+
+  maxEntries(map: MapName | 'rings'): number {
+    return this.#inner.maxEntries(map);
+  }
+
+  put(map: MapName, key: Uint8Array, value: Uint8Array): void {
+    this.#mayFail(`put ${map}`);
+    this.#inner.put(map, key, value);
+  }
+
+  get(map: MapName, key: Uint8Array): Uint8Array | null {
+    this.#mayFail(`get ${map}`);
+    return this.#inner.get(map, key);
+  }
+
+  delete(map: MapName, key: Uint8Array): boolean {
+    this.#mayFail(`delete ${map}`);
+    return this.#inner.delete(map, key);
+  }
+
+  entries(map: MapName): Iterable<readonly [key: Uint8Array, value: Uint8Array]> {
+    this.#mayFail(`entries ${map}`);
+    return this.#inner.entries(map);
+  }
+
+  async swapRings(rings: readonly RingFill[]): Promise<readonly number[]> {
+    if (!this.#fails('swapRings')) return this.#inner.swapRings(rings);
+    await this.#inner.swapRings(this.#some(rings));
+    throw failure('swapRings');
+  }
+
+  async removeRings(pools: readonly number[]): Promise<void> {
+    if (!this.#fails('removeRings')) return this.#inner.removeRings(pools);
+    await this.#inner.removeRings(this.#some(pools));
+    throw failure('removeRings');
+  }
+
+  ringIds(): ReadonlyMap<number, number> {
+    this.#mayFail('ringIds');
+    return this.#inner.ringIds();
+  }
+
+  #mayFail(call: StoreCall): void {
+    if (this.#fails(call)) throw failure(call);
+  }
+
+  #fails(call: StoreCall): boolean {
+    const named = this.#named.indexOf(call);
+    if (named >= 0) this.#named.splice(named, 1);
+    else if (this.#chance() >= this.rate) return false;
+    this.failures++;
+    return true;
+  }
+
+  #some<T>(all: readonly T[]): T[] {
+    return all.filter(() => this.#chance() < 0.5);
+  }
+
+  /** Xorshift with 32 bits (Marsaglia, 2003). @returns 0 to 1, 1 excluded */
+  #chance(): number {
+    let x = this.#random;
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    this.#random = x >>> 0;
+    return this.#random / 2 ** 32;
+  }
+}
+
+function failure(call: StoreCall): PilotfishError {
+  return new PilotfishError('PF_MAP', `${call} failed on purpose`, { retryable: true });
+}

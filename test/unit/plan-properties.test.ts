@@ -1,0 +1,248 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { MapOp, Observed, VipId } from '../../src/core/data-plane.ts';
+import { splitVipId, vipId } from '../../src/core/data-plane.ts';
+import { PilotfishError } from '../../src/core/errors.ts';
+import { applied } from '../../src/core/observed.ts';
+import { plan } from '../../src/core/plan.ts';
+import type { Target } from '../../src/core/target.ts';
+import { emptyMaps, foreignSignature, meaningOf, membersOf, unsound } from '../support/planning.ts';
+import { mapsArb, roomyMapsArb, targetArb, tightArb } from '../support/planning-arb.ts';
+
+/** Every state on the way, the first and the last among them. */
+function statesOf(ops: readonly MapOp[], from: Observed): Observed[] {
+  const states = [from];
+  for (const op of ops) states.push(applied(states.at(-1) ?? from, [op]));
+  return states;
+}
+
+/** Nothing may become wrong on the way that was not wrong before, and nothing stays wrong. */
+function expectSound(states: readonly Observed[]): void {
+  let before = unsound(states[0] as Observed);
+  for (const state of states) {
+    const now = unsound(state);
+    expect([...now.difference(before)]).toEqual([]);
+    before = now;
+  }
+}
+
+function placesOf(target: Target): Set<string> {
+  return new Set([...target.pools.values(), ...target.leaving].flatMap((p) => p.reals.map((a) => `${p.name}|${a}`)));
+}
+
+/** The number of each real; of two the one that comes first. No slot can name number 0. */
+function held({ pools, reals }: Observed): Map<string, number> {
+  const names = new Map([...pools].map(([name, number]) => [number, name]));
+  const places = [...reals].map(([number, { pool, address }]) => [`${names.get(pool)}|${address}`, number] as const);
+  return new Map(places.filter(([, number]) => number > 0).reverse());
+}
+
+/** What maps say that were empty, once the target is in them, and reals that were there and keep their flows. */
+function expectReached(target: Target, before: Observed, after: Observed): void {
+  expect([...unsound(after)]).toEqual([]);
+  const fresh = meaningOf(applied(emptyMaps(), plan(target, emptyMaps())));
+  const leaving = target.leaving.map(({ name }) => name).filter((name) => before.pools.has(name));
+  const { reals, pools, rings, ...rest } = meaningOf(after);
+  expect(rest).toEqual({ settings: fresh.settings, addresses: fresh.addresses, vips: fresh.vips });
+  expect(rings.filter(([name]) => !leaving.includes(name))).toEqual(fresh.rings);
+  expect(rings.filter(([name]) => leaving.includes(name)).every(([, ring]) => ring.members.length === 0)).toBe(true);
+  expect(pools).toEqual([...fresh.pools, ...leaving].sort());
+  const kept = placesOf(target).intersection(new Set(held(before).keys()));
+  expect(reals).toEqual([...new Set([...fresh.reals, ...kept])].sort());
+}
+
+/** Numbers are taken only when free and in range, and reals’ numbers under the generation that is due. */
+function expectNumbers(ops: readonly MapOp[], from: Observed): void {
+  let now = from;
+  for (const op of ops) {
+    if (op.op === 'put-real') {
+      expect(now.reals.has(op.number)).toBe(false);
+      expect(op.number).toBeGreaterThan(0);
+      expect(op.number).toBeLessThan(now.limits.reals);
+      expect(op.real.generation).toBe(now.freed.get(op.number) ?? 0);
+    } else if (op.op === 'void-real') {
+      expect(op.generation).toBe(((now.reals.get(op.number)?.generation ?? Number.NaN) + 1) % 256);
+    } else if (op.op === 'name-pool') {
+      const used = [...now.pools.values(), ...now.rings.keys()];
+      for (const { pool } of [...now.reals.values(), ...now.vips.values()]) used.push(pool);
+      expect(used).not.toContain(op.pool);
+      expect(op.pool).toBeLessThan(now.limits.pools);
+    } else if (op.op === 'put-vip') {
+      const others = [...now.vips].filter(([id]) => id !== vipId(op.vip)).map(([, { number }]) => number);
+      expect(others).not.toContain(op.record.number);
+      expect(op.record.number).toBeLessThan(now.limits.vips);
+      expect(op.fresh).toBe(!now.vips.has(vipId(op.vip)));
+    }
+    now = applied(now, [op]);
+    expect(now.vips.size).toBeLessThanOrEqual(now.limits.vips);
+    expect(now.addresses.size).toBeLessThanOrEqual(now.limits.vips);
+  }
+}
+
+/** Would the maps hold the target and nothing else? */
+function fits(target: Target, maps: Observed): boolean {
+  const { limits, pools } = maps;
+  const members = [...target.pools.values()].flatMap((p) => p.ring.map(({ address }) => `${p.name}|${address}`));
+  const leaving = target.leaving.filter(({ name }) => pools.has(name));
+  return (
+    target.vips.size <= limits.vips &&
+    target.pools.size + leaving.length <= limits.pools &&
+    placesOf(target)
+      .intersection(new Set(held(maps).keys()))
+      .union(new Set(members)).size < limits.reals
+  );
+}
+
+/** What is left of an operation that fails half-way; the ring operations are the only ones that can. */
+function half(op: MapOp, now: Observed, mask: number): Observed {
+  const some = <T>(all: readonly T[]): T[] => all.filter((_, i) => (mask >> i) % 2 === 1);
+  const rings = new Map(now.rings);
+  if (op.op === 'swap-rings')
+    for (const { pool, spec } of some(op.rings)) rings.set(pool, foreignSignature(spec.members));
+  if (op.op === 'remove-pools') for (const pool of some(op.pools)) rings.delete(pool);
+  return { ...now, rings };
+}
+
+/** Who gets an answer, by port; 1 stands for all ports without a VIP of their own. */
+function servedPorts({ vips }: Observed): Set<VipId> {
+  const served = new Set<VipId>();
+  for (const id of vips.keys()) {
+    const { port, ...vip } = splitVipId(id);
+    for (const covered of port === 0 ? [1, 80, 443] : [port]) served.add(vipId({ ...vip, port: covered }));
+  }
+  return served;
+}
+
+describe('a plan', () => {
+  it('leads from any maps to any target, sound after every operation, and a second one is empty', () => {
+    fc.assert(
+      fc.property(roomyMapsArb(), targetArb, (maps, target) => {
+        const ops = plan(target, maps);
+        const states = statesOf(ops, maps);
+        expectSound(states);
+        expectNumbers(ops, maps);
+        const last = states.at(-1) as Observed;
+        expectReached(target, maps, last);
+        expect(plan(target, last)).toEqual([]);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('mends even rings that name numbers without a real', () => {
+    fc.assert(
+      fc.property(roomyMapsArb(true), targetArb, (maps, target) => {
+        const last = applied(maps, plan(target, maps));
+        expectReached(target, maps, last);
+        expect(plan(target, last)).toEqual([]);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('gets there in maps that hold the target but not the old and the new at once, or says what is full', () => {
+    fc.assert(
+      fc.property(
+        tightArb.chain((limits) => mapsArb(limits)),
+        targetArb,
+        (maps, target) => {
+          if (!fits(target, maps)) {
+            expect(() => plan(target, maps)).toThrowError(expect.objectContaining({ code: 'PF_MAP_FULL' }));
+            return;
+          }
+          const ops = plan(target, maps);
+          const states = statesOf(ops, maps);
+          expectSound(states);
+          expectNumbers(ops, maps);
+          expectReached(target, maps, states.at(-1) as Observed);
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
+  it('takes up where a broken one left off', () => {
+    const stepArb = fc.record({ target: targetArb, done: fc.nat(12), mask: fc.nat(15) });
+    fc.assert(
+      fc.property(roomyMapsArb(), fc.array(stepArb, { maxLength: 6 }), targetArb, (maps, steps, last) => {
+        let now = maps;
+        for (const { target, done, mask } of steps) {
+          const ops = plan(target, now);
+          const states = statesOf(ops.slice(0, done), now);
+          const broken = ops[done];
+          if (broken !== undefined) states.push(half(broken, states.at(-1) ?? now, mask));
+          expectSound(states);
+          now = states.at(-1) ?? now;
+        }
+        const states = statesOf(plan(last, now), now);
+        expectSound(states);
+        expectReached(last, now, states.at(-1) as Observed);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('keeps the number and generation of every real that keeps its flows', () => {
+    fc.assert(
+      fc.property(
+        tightArb.chain((limits) => fc.oneof(mapsArb(limits), roomyMapsArb())),
+        targetArb,
+        (maps, target) => {
+          const kept = placesOf(target);
+          let ops: MapOp[] = [];
+          try {
+            ops = plan(target, maps);
+          } catch (error) {
+            expect(error).toBeInstanceOf(PilotfishError);
+          }
+          const touched = ops.flatMap((op) => (op.op === 'put-real' || op.op === 'void-real' ? [op.number] : []));
+          for (const [place, number] of held(maps)) if (kept.has(place)) expect(touched).not.toContain(number);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  it('leaves no port unserved for a moment that is served before and after, by whichever VIP', () => {
+    fc.assert(
+      fc.property(roomyMapsArb(), targetArb, (maps, target) => {
+        const states = statesOf(plan(target, maps), maps);
+        const lasting = [maps, states.at(-1) ?? maps].map(servedPorts).reduce((a, b) => a.intersection(b));
+        for (const state of states) expect([...lasting.difference(servedPorts(state))]).toEqual([]);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('swaps all rings in one operation, and none that is right already', () => {
+    fc.assert(
+      fc.property(roomyMapsArb(), targetArb, (maps, target) => {
+        const swaps = plan(target, maps).filter((op) => op.op === 'swap-rings');
+        expect(swaps.length).toBeLessThanOrEqual(1);
+        const after = applied(maps, plan(target, maps));
+        for (const { pool } of swaps.flatMap(({ rings }) => rings))
+          expect(maps.rings.get(pool)).not.toBe(after.rings.get(pool));
+      }),
+    );
+  });
+
+  it('touches nothing but one ring when a weight changes', () => {
+    fc.assert(
+      fc.property(targetArb, fc.integer({ min: 3, max: 1000 }), (target, weight) => {
+        const [pool] = [...target.pools.values()].filter(({ ring }) => ring.length > 0);
+        fc.pre(pool !== undefined);
+        const ring = pool.ring.map((member, i) => (i === 0 ? { ...member, weight } : member));
+        const changed = { ...target, pools: new Map(target.pools).set(pool.name, { ...pool, ring }) };
+        const maps = applied(emptyMaps(), plan(target, emptyMaps()));
+        const ops = plan(changed, maps);
+        expect(ops.map(({ op }) => op)).toEqual(['swap-rings']);
+        const [swap] = ops;
+        const rings = swap?.op === 'swap-rings' ? swap.rings : [];
+        expect(rings.map((r) => r.pool)).toEqual([maps.pools.get(pool.name)]);
+        const numbers = (m: Observed): number[] =>
+          membersOf(m.rings.get(rings[0]?.pool ?? -1) ?? '').map((r) => r.number);
+        expect(numbers(applied(maps, ops))).toEqual(numbers(maps));
+      }),
+    );
+  });
+});
