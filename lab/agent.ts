@@ -3,12 +3,21 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import { packageRoot, pinDirOf, runDir } from './paths.ts';
+import type { AgentState } from '../src/agent-state.ts';
+import { inNamespace, run, runIn } from './netns.ts';
+import { ecmpLock, ecmpScript, packageRoot, pinDirOf, runDir } from './paths.ts';
 import { LabProcess } from './process.ts';
-import type { Host } from './topology.ts';
+import { type Host, routerNamespace, vipPrefix, vipPrefix6 } from './topology.ts';
 
 /** Where the lab’s agents look for the desired state. */
 export const statePrefix = '/pilotfish/v1/';
+
+export interface AgentOptions {
+  /** Of the keys in the store; default statePrefix. */
+  readonly prefix?: string;
+  /** In place of parts of `announce`; by default the hooks change the router’s ECMP route. */
+  readonly announce?: Readonly<Record<string, unknown>>;
+}
 
 export interface AdminResponse {
   readonly status: number;
@@ -51,8 +60,16 @@ export class LabLb {
     return this.#process.pid();
   }
 
-  /** Writes agent.yaml, starts the agent and resolves when it says that it is ready. */
-  async start(): Promise<void> {
+  /** The announce hook: next hops of the router’s ECMP route. */
+  #hook(action: 'join' | 'leave'): string[] {
+    const routes = [vipPrefix, this.host.address, vipPrefix6, this.host.address6];
+    const script = [ecmpScript, action, ecmpLock, ...routes];
+    const [command, args] = inNamespace(routerNamespace, 'sh', script);
+    return [command, ...args];
+  }
+
+  /** Writes agent.yaml, starts the agent and resolves when it is ready and the router sends it packets, or must not. */
+  async start({ prefix = statePrefix, announce = {} }: AgentOptions = {}): Promise<void> {
     await mkdir(this.#directory, { recursive: true });
     await writeFile(
       this.configFile,
@@ -60,14 +77,16 @@ export class LabLb {
         name: this.name,
         interface: this.host.device,
         gateway: this.host.gateway,
-        source: { etcd: { endpoints: [this.#etcdEndpoint], prefix: statePrefix } },
+        source: { etcd: { endpoints: [this.#etcdEndpoint], prefix } },
         pinDir: this.pinDir,
         admin: { socket: this.adminSocket },
+        announce: { join: this.#hook('join'), leave: this.#hook('leave'), ...announce },
+        stateDir: this.#directory,
         log: { level: 'info' },
       }),
     );
     await this.#process.start();
-    await this.#process.waitUntil(() => this.isReady(), 'is ready', 15_000);
+    await this.#process.waitUntil(() => this.#isAnnounced(), 'is ready and announced', 15_000);
   }
 
   /** As an init system stops it. */
@@ -84,6 +103,31 @@ export class LabLb {
       (response) => response.status === 200,
       () => false,
     );
+  }
+
+  /** What `pilotfish status` shows. @throws when the agent does not answer */
+  async state(): Promise<AgentState> {
+    return JSON.parse((await this.admin('/v1/state')).body) as AgentState;
+  }
+
+  async #isAnnounced(): Promise<boolean> {
+    if (!(await this.isReady())) return false;
+    return ['joined', 'left'].includes((await this.state()).announced.state);
+  }
+
+  /** Pulls the cable: the router finds no carrier and takes the LB out of the route by itself. */
+  async isolate(): Promise<void> {
+    await runIn(routerNamespace, 'ip', ['link', 'set', this.host.routerDevice, 'down']);
+  }
+
+  async rejoin(): Promise<void> {
+    await runIn(routerNamespace, 'ip', ['link', 'set', this.host.routerDevice, 'up']);
+  }
+
+  /** Changes the router’s route as the hook does, without a word to the LB. */
+  async route(action: 'join' | 'leave'): Promise<void> {
+    const [command = '', ...args] = this.#hook(action);
+    await run(command, args);
   }
 
   /** One GET on the agent’s admin socket. */

@@ -3,38 +3,76 @@
  * Takes the outer header off on a real of the lab, at tc ingress, so that the kernel sees the packet as the client
  * sent it. Everything that is not a tunnel packet passes untouched.
  */
+#include <stddef.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
 #define FRAGMENT 0x3fff /* more fragments, or an offset (RFC 791) */
 
-/* The bytes between the Ethernet header and an inner IPv4 packet; 0 if this is no IPIP packet (RFC 2003). */
-static __always_inline int ipip_outer_length(struct __sk_buff *skb)
+/* Since Linux 6.3, and so not in every distribution's headers: the packet that is left is of this family. */
+#define DECAP_L3_IPV4 (1ULL << 7)
+#define DECAP_L3_IPV6 (1ULL << 8)
+
+/* What stands between the Ethernet header and the inner packet. */
+struct tunnel {
+	int length;    /* bytes of the outer header; 0 if this is no tunnel packet */
+	__u8 protocol; /* of what follows it */
+};
+
+/* RFC 2003 and RFC 4213 */
+static __always_inline struct tunnel over_ipv4(struct __sk_buff *skb)
 {
+	struct tunnel none = {}, found;
 	struct iphdr outer;
 
-	if (skb->protocol != bpf_htons(ETH_P_IP))
-		return 0;
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, &outer, sizeof(outer)))
-		return 0;
-	if (outer.protocol != IPPROTO_IPIP || (outer.frag_off & bpf_htons(FRAGMENT)))
-		return 0;
-	return outer.ihl * 4;
+		return none;
+	if (outer.frag_off & bpf_htons(FRAGMENT))
+		return none;
+	found.length = outer.ihl * 4;
+	found.protocol = outer.protocol;
+	return found;
+}
+
+/* RFC 2473 */
+static __always_inline struct tunnel over_ipv6(struct __sk_buff *skb)
+{
+	struct tunnel none = {}, found;
+	struct ipv6hdr outer;
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &outer, sizeof(outer)))
+		return none;
+	found.length = sizeof(outer);
+	found.protocol = outer.nexthdr;
+	return found;
 }
 
 SEC("tc")
 int decap(struct __sk_buff *skb)
 {
-	int outer_length = ipip_outer_length(skb);
+	__be16 outer = skb->protocol, inner;
+	struct tunnel tunnel = {};
+	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO;
 
+	if (outer == bpf_htons(ETH_P_IP))
+		tunnel = over_ipv4(skb);
+	else if (outer == bpf_htons(ETH_P_IPV6))
+		tunnel = over_ipv6(skb);
+	if (!tunnel.length || (tunnel.protocol != IPPROTO_IPIP && tunnel.protocol != IPPROTO_IPV6))
+		return TC_ACT_OK;
+
+	inner = tunnel.protocol == IPPROTO_IPIP ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
+	if (inner != outer)
+		flags |= inner == bpf_htons(ETH_P_IP) ? DECAP_L3_IPV4 : DECAP_L3_IPV6;
 	/* A header that will not come off is left on: the kernel then answers it with an ICMP error that can be seen. */
-	if (outer_length)
-		bpf_skb_adjust_room(skb, -outer_length, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO);
+	if (!bpf_skb_adjust_room(skb, -tunnel.length, BPF_ADJ_ROOM_MAC, flags) && inner != outer)
+		bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_proto), &inner, sizeof(inner), 0);
 	return TC_ACT_OK;
 }
 

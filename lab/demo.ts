@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PilotfishError } from '../src/core/errors.ts';
+import { clientPortsTo } from './capture.ts';
 import { Story } from './demo-story.ts';
 import { Lab } from './lab.ts';
 import { drainDeadline, firstAnswer, lastFailure, shares, worstShare } from './measure.ts';
@@ -15,6 +16,8 @@ const check = { type: 'tcp', interval: '1s', timeout: '500ms', rise: 2, fall: 3 
 const drainLimitMs = drainDeadline({ intervalMs: 1_000, timeoutMs: 500, fall: 3 });
 const weights: Record<string, number> = { r1: 100, r2: 200, r3: 100 };
 const desired = '/pilotfish/v1/desired';
+/** A download without a byte for this long is broken. */
+const STALL_MS = 5_000;
 
 const story = new Story();
 
@@ -23,6 +26,21 @@ async function put(lab: Lab, key: string, value: unknown): Promise<number> {
   story.command(`etcdctl put ${desired}/${key} '${JSON.stringify(value)}'`);
   await lab.etcd.put(`${desired}/${key}`, value);
   return Date.now();
+}
+
+/** Both LBs at the same revision have the same rings, slot by slot. */
+async function agree(lab: Lab): Promise<void> {
+  const states = () => Promise.all(lab.lbs.map((lb) => lb.state()));
+  const settled = async (): Promise<boolean> => {
+    const [first, ...others] = await states();
+    return others.every((other) => other.digest === first?.digest && other.digest !== null);
+  };
+  const equal = await until(settled, { what: 'both LBs have the same digest', timeoutMs: 5_000 }).then(
+    () => true,
+    () => false,
+  );
+  const digests = (await states()).map((state) => `${state.lb} ${state.digest?.slice(0, 12)}`);
+  story.claim(`the LBs have the same rings: ${digests.join(', ')}`, equal);
 }
 
 async function deploy(lab: Lab): Promise<void> {
@@ -39,6 +57,7 @@ async function deploy(lab: Lab): Promise<void> {
   );
   // All three have to be up before shares mean anything.
   await sleep(2_000);
+  await agree(lab);
 }
 
 async function balance(lab: Lab): Promise<void> {
@@ -55,6 +74,8 @@ async function balance(lab: Lab): Promise<void> {
   );
   const failed = connections.filter((c) => c.error !== undefined).length;
   story.claim(`no connection failed (${failed} of ${connections.length})`, failed === 0);
+  const packets = (await Promise.all(lab.lbs.map((lb) => lb.state()))).map((s) => `${s.lb} ${s.reasons.forwarded}`);
+  story.say(`packets forwarded by each LB: ${packets.join(', ')}`);
 }
 
 async function killAndRevive(lab: Lab): Promise<void> {
@@ -81,6 +102,7 @@ async function killAndRevive(lab: Lab): Promise<void> {
   const broken = others.filter((f) => f.state === 'broken').length;
   story.claim(`none of the ${others.length} downloads on other reals broke (${broken})`, broken === 0);
   await downloads.stop();
+  await agree(lab);
 
   story.step('Bring r2 back');
   const started = Date.now();
@@ -92,6 +114,7 @@ async function killAndRevive(lab: Lab): Promise<void> {
   const back = (firstAnswer(all, 'r2', started) ?? 0) - started;
   const failedSince = all.filter((c) => c.start > started && c.error !== undefined).length;
   story.claim(`r2 takes new connections again after ${back} ms; failed meanwhile: ${failedSince}`, failedSince === 0);
+  await agree(lab);
 }
 
 async function changeWeight(lab: Lab): Promise<void> {
@@ -108,6 +131,26 @@ async function changeWeight(lab: Lab): Promise<void> {
   story.claim(`no connection failed (${failed} of ${all.length})`, failed === 0);
 }
 
+async function loseAnLb(lab: Lab): Promise<void> {
+  const count = 200;
+  story.step(
+    `Lose an LB: ${count} slow downloads are open, then the cable of lb1 is pulled and the router withdraws its route`,
+  );
+  const [first] = lab.lbs;
+  if (first === undefined) throw new PilotfishError('PF_LAB', 'the lab has no LB');
+  const downloads = await lab.client.downloads(count, 20_000, { vip, stallMs: STALL_MS });
+  const through = (await clientPortsTo(first.host, 2_000)).size;
+  story.say(`${through} of them cross lb1`);
+  await first.isolate();
+  await sleep(STALL_MS + 2_000);
+  const broken = (await downloads.flows()).filter((flow) => flow.state !== 'open').length;
+  await downloads.stop();
+  story.claim(`none of the ${count} downloads broke (${broken})`, broken === 0 && through >= 60);
+  const connections = await lab.client.connections(200, { vip });
+  const failed = connections.filter((c) => c.error !== undefined).length;
+  story.claim(`new connections go through the other LB (${failed} of ${connections.length} failed)`, failed === 0);
+}
+
 async function removeVip(lab: Lab): Promise<void> {
   story.step('Remove the VIP');
   story.command(`etcdctl del ${desired}/vips/web-80`);
@@ -119,13 +162,17 @@ async function removeVip(lab: Lab): Promise<void> {
 }
 
 async function tell(): Promise<void> {
-  story.step('Build the lab: client, router, one LB, three reals with nginx, etcd; all real, in network namespaces');
-  await using lab = await Lab.up();
-  story.say(`the agent on lb1 is ready; its program is attached to ${lab.lb('lb1').host.device} and knows no VIP yet`);
+  story.step(
+    'Build the lab: client, ECMP router, two LBs, three reals with nginx, etcd; all real, in network namespaces',
+  );
+  await using lab = await Lab.up({ lbs: 2 });
+  story.say('an agent runs on each LB, its program is attached, and it knows no VIP yet');
   await deploy(lab);
   await balance(lab);
   await killAndRevive(lab);
   await changeWeight(lab);
+  await agree(lab);
+  await loseAnLb(lab);
   await removeVip(lab);
 }
 

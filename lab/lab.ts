@@ -105,7 +105,7 @@ export class Lab {
     };
     await writeState(state);
     if (mountedBpffs) await mountBpffs();
-    await buildNetwork(this.topology);
+    await buildNetwork(this.topology, !agents);
     await makeLargeFile();
     await Promise.all([this.etcd.start(), ...this.reals.map((real) => real.start())]);
     if (agents) await Promise.all(this.lbs.map((lb) => lb.start()));

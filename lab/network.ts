@@ -5,7 +5,23 @@ import { join } from 'node:path';
 import { PilotfishError } from '../src/core/errors.ts';
 import { ipBatch, run, runIn, tryRun } from './netns.ts';
 import { bpfObject, labPinDir } from './paths.ts';
-import { fabricPrefix, type Host, hostsOf, rootLeg, routerNamespace, type Topology, vipPrefix } from './topology.ts';
+import {
+  fabricPrefix,
+  type Host,
+  hostsOf,
+  rootLeg,
+  routerNamespace,
+  type Topology,
+  vipPrefix,
+  vipPrefix6,
+} from './topology.ts';
+
+/**
+ * ECMP by the 5-tuple: addresses, protocol and ports (FIB_MULTIPATH_HASH_FIELD_* of the kernel). Policy 1 says the same,
+ * but takes the hash that the client’s socket left on the packet, which veth carries over: that one differs from
+ * connection to connection of one 5-tuple, and from one retransmission to the next.
+ */
+const hashedFields = 0x01 | 0x02 | 0x04 | 0x10 | 0x20;
 
 /** Everything but the programs; namespaces of the same names must not exist. */
 async function createLegs(topology: Topology): Promise<void> {
@@ -25,7 +41,7 @@ async function createLegs(topology: Topology): Promise<void> {
   ]);
 }
 
-/** `settings` are names below net.ipv4; `perDevice` are set for "all" and for each device, as the larger one counts. */
+/** `settings` are names below net; `perDevice`, below net.ipv4, are set for "all" and for each device, as the larger one counts. */
 function sysctl(
   namespace: string,
   devices: readonly string[],
@@ -33,26 +49,44 @@ function sysctl(
   settings: readonly string[] = [],
 ): Promise<string> {
   const conf = ['all', ...devices].flatMap((device) => perDevice.map((item) => `net.ipv4.conf.${device}.${item}`));
-  return runIn(namespace, 'sysctl', ['-qw', ...conf, ...settings.map((item) => `net.ipv4.${item}`)]);
+  return runIn(namespace, 'sysctl', ['-qw', ...conf, ...settings.map((item) => `net.${item}`)]);
 }
 
-async function configureRouter(topology: Topology): Promise<void> {
+async function configureRouter(topology: Topology, routed: boolean): Promise<void> {
   const hosts = hostsOf(topology);
   const devices = [...hosts.map((host) => host.routerDevice), rootLeg.routerDevice];
-  const nexthops = topology.lbs.map((lb) => `nexthop via ${lb.address}`);
+  const nexthops = topology.lbs.map((lb) => `nexthop via ${lb.address}`).join(' ');
+  const nexthops6 = topology.lbs.map((lb) => `nexthop via ${lb.address6}`).join(' ');
   await ipBatch(
     [
       'link set lo up',
-      ...hosts.map((host) => `address add ${host.gateway}/${host.prefixLength} dev ${host.routerDevice}`),
+      ...hosts.flatMap((host) => [
+        `address add ${host.gateway}/${host.prefixLength} dev ${host.routerDevice}`,
+        // Nobody else is on the leg, and detecting that would take a second.
+        `address add ${host.gateway6}/64 dev ${host.routerDevice} nodad`,
+      ]),
       `address add ${rootLeg.routerAddress}/${rootLeg.prefixLength} dev ${rootLeg.routerDevice}`,
       ...devices.map((device) => `link set ${device} up`),
     ],
     routerNamespace,
   );
-  // ECMP by the 5-tuple. Sources of outer headers have no route back, which a reverse path filter would mind.
-  const forwarding = ['ip_forward=1', 'fib_multipath_hash_policy=1'];
+  // Sources of outer headers have no route back, which a reverse path filter would mind.
+  const forwarding = [
+    'ipv4.ip_forward=1',
+    ...['ipv4', 'ipv6'].flatMap((family) => [
+      `${family}.fib_multipath_hash_policy=3`,
+      `${family}.fib_multipath_hash_fields=${hashedFields}`,
+    ]),
+    'ipv6.conf.all.forwarding=1',
+    ...devices.flatMap((device) => [
+      `ipv6.conf.${device}.ignore_routes_with_linkdown=1`,
+      // Else a leg whose cable was pulled comes back without its IPv6 address.
+      `ipv6.conf.${device}.keep_addr_on_down=1`,
+    ]),
+  ];
   await sysctl(routerNamespace, devices, ['rp_filter=0', 'ignore_routes_with_linkdown=1'], forwarding);
-  await ipBatch([`route add ${vipPrefix} ${nexthops.join(' ')}`], routerNamespace);
+  if (routed)
+    await ipBatch([`route add ${vipPrefix} ${nexthops}`, `route add ${vipPrefix6} ${nexthops6}`], routerNamespace);
   // Else checksums of packets from this machine are left for a NIC to fill in, and inside a tunnel none ever does.
   await Promise.all(topology.lbs.map((lb) => runIn(routerNamespace, 'ethtool', ['-K', lb.routerDevice, 'tx', 'off'])));
 }
@@ -63,9 +97,11 @@ async function configureHost(host: Host): Promise<void> {
     [
       'link set lo up',
       `address add ${host.address}/${host.prefixLength} dev ${host.device}`,
+      `address add ${host.address6}/64 dev ${host.device} nodad`,
       `link set ${host.device} up`,
       `route add default via ${host.gateway}`,
-      ...(real ? [`route add local ${vipPrefix} dev lo`] : []),
+      `route add default via ${host.gateway6}`,
+      ...(real ? [`route add local ${vipPrefix} dev lo`, `route add local ${vipPrefix6} dev lo`] : []),
     ],
     host.namespace,
   );
@@ -73,7 +109,7 @@ async function configureHost(host: Host): Promise<void> {
     // Answer ARP for the own address alone: the VIPs are on every real.
     await sysctl(host.namespace, [host.device], ['rp_filter=0', 'arp_ignore=1', 'arp_announce=2']);
   } else {
-    await sysctl(host.namespace, [host.device], ['rp_filter=0'], ['ip_forward=0']);
+    await sysctl(host.namespace, [host.device], ['rp_filter=0'], ['ipv4.ip_forward=0']);
   }
 }
 
@@ -132,10 +168,14 @@ async function attachPrograms(topology: Topology): Promise<void> {
   await rm(labPinDir, { recursive: true });
 }
 
-/** Needs bpffs mounted and nothing left of an earlier lab. */
-export async function buildNetwork(topology: Topology): Promise<void> {
+/**
+ * Needs bpffs mounted and nothing left of an earlier lab.
+ *
+ * @param routed whether the router sends the VIPs to every LB from the start; else their agents have to join
+ */
+export async function buildNetwork(topology: Topology, routed: boolean): Promise<void> {
   await createLegs(topology);
-  await Promise.all([configureRouter(topology), ...hostsOf(topology).map(configureHost)]);
+  await Promise.all([configureRouter(topology, routed), ...hostsOf(topology).map(configureHost)]);
   await Promise.all([
     attachPrograms(topology),
     ...topology.lbs.map((lb, index) => receiveOnOneCpu(lb, index % availableParallelism())),

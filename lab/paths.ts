@@ -11,6 +11,10 @@ export const bpffs = '/sys/fs/bpf';
 /** Pins of the lab’s own programs while they are being attached. */
 export const labPinDir = join(bpffs, 'pilotfish-lab');
 
+/** The announce hook of the LBs, and what keeps two of them from running it at once. */
+export const ecmpScript = join(packageRoot, 'lab/ecmp.sh');
+export const ecmpLock = join(runDir, 'ecmp.lock');
+
 /** Where the agent of one LB pins its program, maps and link. */
 export function pinDirOf(lb: string): string {
   return join(bpffs, `pilotfish-${lb}`);

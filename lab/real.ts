@@ -29,7 +29,7 @@ http {
   client_max_body_size 0;
   add_header X-Real ${name} always;
   server {
-    ${realPorts.map((port) => `listen 0.0.0.0:${port} backlog=4096;`).join('\n    ')}
+    ${realPorts.map((port) => `listen 0.0.0.0:${port} backlog=4096;\n    listen [::]:${port} ipv6only=on backlog=4096;`).join('\n    ')}
     location = /healthz { access_log off; return 200 "ok\\n"; }
     # Bytes per second by the query (?rate=65536), unlimited without.
     location = /large { alias ${join(www, 'large')}; limit_rate $arg_rate; }

@@ -11,6 +11,7 @@ const commands = [
   'etcd',
   'etcdctl',
   'ethtool',
+  'flock',
   'ip',
   'mount',
   'nginx',

@@ -18,6 +18,9 @@ export interface Host {
   /** The router’s address on this leg. */
   readonly gateway: string;
   readonly prefixLength: number;
+  /** The same in IPv6; every leg is a /64. */
+  readonly address6: string;
+  readonly gateway6: string;
   /** Bytes of IP, on both ends. */
   readonly mtu: number;
 }
@@ -33,6 +36,7 @@ const fabricMtu = 1600;
 const clientMtu = 1500;
 
 export const vipPrefix = '192.0.2.0/24';
+export const vipPrefix6 = '2001:db8:1::/64';
 export const fabricPrefix = '10.77.0.0/16';
 export const routerNamespace = 'pf-router';
 
@@ -49,7 +53,7 @@ export const rootLeg = {
 export const maxLbs = 9;
 export const maxReals = 99;
 
-function host(role: Role, name: string, subnet: string, last: number, mtu: number): Host {
+function host(role: Role, name: string, subnet: string, subnet6: string, last: number, mtu: number): Host {
   return {
     name,
     role,
@@ -59,6 +63,8 @@ function host(role: Role, name: string, subnet: string, last: number, mtu: numbe
     address: `${subnet}.${last}`,
     gateway: `${subnet}.1`,
     prefixLength: 24,
+    address6: `${subnet6}::${last}`,
+    gateway6: `${subnet6}::1`,
     mtu,
   };
 }
@@ -67,12 +73,12 @@ function numbered(count: number, make: (n: number) => Host): Host[] {
   return Array.from({ length: count }, (_, index) => make(index + 1));
 }
 
-/** LB n lives in 10.77.n.0/24, real n in 10.77.(10 + n).0/24; the router is .1, the host .2. */
+/** LB n lives in 10.77.n.0/24, real n in 10.77.(10 + n).0/24; the router is .1, the host .2. IPv6: fd77:0:n::/64 and so on. */
 export function topology(lbs: number, reals: number): Topology {
   return {
-    client: host('client', 'client', '198.51.100', 7, clientMtu),
-    lbs: numbered(lbs, (n) => host('lb', `lb${n}`, `10.77.${n}`, 2, fabricMtu)),
-    reals: numbered(reals, (n) => host('real', `r${n}`, `10.77.${10 + n}`, 2, fabricMtu)),
+    client: host('client', 'client', '198.51.100', '2001:db8:c', 7, clientMtu),
+    lbs: numbered(lbs, (n) => host('lb', `lb${n}`, `10.77.${n}`, `fd77:0:${n}`, 2, fabricMtu)),
+    reals: numbered(reals, (n) => host('real', `r${n}`, `10.77.${10 + n}`, `fd77:0:${10 + n}`, 2, fabricMtu)),
   };
 }
 

@@ -53,5 +53,10 @@ for (const level of levels) {
   total.failed += numFailedTests === 0 && status !== 0 ? 1 : numFailedTests;
 }
 
+if ((process.env.PILOTFISH_REQUIRE ?? '').split(',').includes('all') && total.skipped > 0) {
+  console.error(`\nPILOTFISH_REQUIRE=all, but ${total.skipped} tests were skipped`);
+  total.failed++;
+}
+
 console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exit(total.failed === 0 ? 0 : 1);

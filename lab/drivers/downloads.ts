@@ -22,6 +22,8 @@ export interface DownloadEvent {
   /** Only with `broken`: an error code of the system, `STALL`, or `STATUS_` and the number. */
   readonly error?: string;
   readonly bytes: number;
+  /** Of the client, by which a capture tells the flows apart; absent before there was a socket. */
+  readonly port?: number;
 }
 
 const job = JSON.parse(process.argv[2] ?? '') as DownloadsJob;
@@ -30,6 +32,7 @@ function hold(flow: number): Promise<void> {
   return new Promise((resolve) => {
     let bytes = 0;
     let real: string | undefined;
+    let localPort: number | undefined;
     let over = false;
     const say = (event: DownloadEvent['event'], error?: string) => {
       const line: DownloadEvent = {
@@ -39,6 +42,7 @@ function hold(flow: number): Promise<void> {
         bytes,
         ...(real === undefined ? {} : { real }),
         ...(error === undefined ? {} : { error }),
+        ...(localPort === undefined ? {} : { port: localPort }),
       };
       process.stdout.write(`${JSON.stringify(line)}\n`);
     };
@@ -69,6 +73,11 @@ function hold(flow: number): Promise<void> {
       response.once('end', () => finish('done'));
     });
     asked.once('error', fail);
+    asked.once('socket', (socket) => {
+      socket.once('connect', () => {
+        localPort = socket.localPort;
+      });
+    });
     const stall = setTimeout(() => {
       asked.destroy(Object.assign(new Error('no byte arrived in time'), { code: 'STALL' }));
     }, job.stallMs);
