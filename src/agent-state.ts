@@ -1,3 +1,4 @@
+import type { AnnounceState } from './announce/announcer.ts';
 import { vipId } from './core/data-plane.ts';
 import type { RealObservation } from './core/health-state.ts';
 import type { RealKey, Snapshot } from './core/model.ts';
@@ -18,11 +19,16 @@ export interface AgentState {
   /** `driver`, `generic`, `kept` when an earlier agent’s link was taken over, null while not attached. */
   readonly attached: string | null;
   readonly ready: boolean;
+  readonly announced: AnnounceState;
   /** Why not ready; alarms that do not stop forwarding. */
   readonly problems: readonly string[];
   readonly source: SourceStatus;
   readonly revision: { readonly generation: string; readonly number: number } | null;
+  /** Of all that is in force; equal on LBs that send every packet to the same real. Null before the first state. */
+  readonly digest: string | null;
   readonly reconciles: { readonly applied: number; readonly failures: number; readonly lastError: string | null };
+  /** Of the checking thread; lateness is the worst of the last minute, inconclusive ones say nothing about a real. */
+  readonly checks: { readonly runs: number; readonly maxLatenessMs: number; readonly inconclusive: number };
   readonly vips: readonly VipState[];
   readonly pools: readonly PoolState[];
   readonly reasons: Readonly<Record<string, number>>;
@@ -74,7 +80,17 @@ export interface StateSources {
 /** What only the agent itself knows. */
 export type AgentFacts = Pick<
   AgentState,
-  'lb' | 'interface' | 'gateway' | 'attached' | 'ready' | 'problems' | 'source' | 'rejected'
+  | 'lb'
+  | 'interface'
+  | 'gateway'
+  | 'attached'
+  | 'ready'
+  | 'announced'
+  | 'digest'
+  | 'problems'
+  | 'source'
+  | 'rejected'
+  | 'checks'
 >;
 
 const NO_TRAFFIC = { packets: 0, bytes: 0 } as const;

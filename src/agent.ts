@@ -1,15 +1,19 @@
 import type { Logger } from 'pino';
 import { AdminServer } from './admin/server.ts';
-import type { AgentState } from './agent-state.ts';
+import { type AgentExplanation, explainInForce } from './agent-explain.ts';
+import type { AgentState, StateSources } from './agent-state.ts';
 import { agentState } from './agent-state.ts';
+import { Announcer } from './announce/announcer.ts';
+import { LeftMark } from './announce/left-mark.ts';
 import type { AgentConfig } from './config.ts';
 import { checkTargets } from './core/check-targets.ts';
 import type { HealthTransition } from './core/health-state.ts';
 import type { Observation, RealKey, Snapshot } from './core/model.ts';
 import { realKey } from './core/model.ts';
 import { RingBuilder } from './core/ring-builder.ts';
+import { type Digests, digestState, noDigests } from './core/state-digest.ts';
 import type { Attachment } from './dataplane/attachment.ts';
-import { attach, checkPinDir, describeFound } from './dataplane/attachment.ts';
+import { attach, checkPinDir, describeFound, stillServes } from './dataplane/attachment.ts';
 import { MapDataPlane } from './dataplane/dataplane.ts';
 import { HostLink } from './dataplane/host-link.ts';
 import type { LoadedProgram } from './dataplane/program.ts';
@@ -18,12 +22,16 @@ import { FleetPublisher } from './fleet/publisher.ts';
 import { Health } from './health/health.ts';
 import { EtcdLeasedKeys } from './sync/etcd-lease.ts';
 import { EtcdSource } from './sync/etcd-source.ts';
+import { FileSource } from './sync/file-source.ts';
 import { Reconciler } from './sync/reconciler.ts';
 import { SnapshotStore } from './sync/snapshot-store.ts';
+import type { Source } from './sync/source.ts';
 import { version } from './version.ts';
 
 /** How long first checks may take before the program is attached with whatever is known by then. */
 const WARM_UP_MS = 5_000;
+/** How long a check that this host could not carry out stays an alarm. */
+const INCONCLUSIVE_MS = 30_000;
 
 /**
  * The composition root: builds the parts and wires them. The order matters for those who restart it under traffic:
@@ -40,11 +48,15 @@ export class Agent {
   readonly #snapshots: SnapshotStore;
   readonly #health: Health;
   readonly #reconciler: Reconciler;
-  readonly #source: EtcdSource;
-  readonly #publisher: FleetPublisher;
+  readonly #source: Source;
+  /** Null with a file source: there is nothing to publish to. */
+  readonly #publisher: FleetPublisher | null;
+  readonly #announcer: Announcer;
   #admin: AdminServer | undefined;
   #attachment: Attachment | null = null;
+  #digests: Digests = noDigests;
   #warmUpOver = false;
+  #earlierServes = false;
   #warmUpTimer: NodeJS.Timeout | undefined;
   #fail: (error: unknown) => void = () => {};
 
@@ -91,18 +103,29 @@ export class Agent {
       log,
       onSnapshot: (s) => this.#onSnapshot(s),
     });
-    this.#source = new EtcdSource({ ...config.source.etcd, log });
-    this.#publisher = new FleetPublisher({
-      lb: config.name,
-      keys: new EtcdLeasedKeys({ ...config.source.etcd, log }),
-      log,
-      onConflict: (error) => this.#fail(error),
-    });
+    if ('etcd' in config.source) {
+      const { etcd } = config.source;
+      this.#source = new EtcdSource({ ...etcd, log });
+      this.#publisher = new FleetPublisher({
+        lb: config.name,
+        keys: new EtcdLeasedKeys({ ...etcd, log }),
+        log,
+        onConflict: (error) => this.#fail(error),
+      });
+    } else {
+      this.#source = new FileSource({ path: config.source.file, log });
+      this.#publisher = null;
+    }
+    const mark = new LeftMark(config.stateDir, config.name);
+    // A directory that cannot be used is said now, not when somebody asks for the status.
+    mark.since();
+    this.#announcer = new Announcer({ hooks: config.announce, mark, log });
   }
 
   async #start(): Promise<void> {
     const { pinDir, admin, name } = this.#config;
     const found = describeFound(pinDir);
+    this.#earlierServes = stillServes(pinDir);
     if (found !== null)
       this.#log.info(
         { found },
@@ -110,7 +133,7 @@ export class Agent {
       );
     this.#admin = await AdminServer.listen(
       admin.socket,
-      { notReady: () => this.#notReady(), state: () => this.#state() },
+      { notReady: () => this.#notReady(), state: () => this.#state(), explain: (flow) => this.#explain(flow) },
       this.#log,
     );
     this.#reconciler.setHost(this.#link.image);
@@ -119,14 +142,19 @@ export class Agent {
       this.#reconciler.setHost(image);
     });
     this.#source.start(this.#snapshots);
-    this.#publisher.start();
+    this.#publisher?.start();
     this.#log.info({ interface: this.#config.interface, gateway: this.#link.gateway, name }, 'agent started');
   }
 
-  /** Stops this process’s part; program, maps and link stay pinned and forward on. */
-  async stop(): Promise<void> {
+  /**
+   * Stops this process’s part; program, maps and link stay pinned and forward on.
+   *
+   * @param options.leave a person wants it to stop: then it leaves the routers’ paths if `announce.onStop` says so
+   */
+  async stop(options: { readonly leave: boolean }): Promise<void> {
     clearTimeout(this.#warmUpTimer);
-    await Promise.all([this.#source.close(), this.#health.close(), this.#publisher.stop(), this.#link.close()]);
+    await this.#announcer.stop(options);
+    await Promise.all([this.#source.close(), this.#health.close(), this.#publisher?.stop(), this.#link.close()]);
     await this.#reconciler.close();
     await this.#admin?.close();
     this.#attachment?.close();
@@ -164,8 +192,18 @@ export class Agent {
   #afterReconcile(): void {
     const { snapshot } = this.#reconciler.status;
     if (snapshot === null) return;
+    const warm = this.#warmUpOver || this.#judgedAll(snapshot);
+    if (this.#attachment === null && warm && !this.#looksWiped(snapshot)) this.#attach();
     this.#publish(snapshot);
-    if (this.#attachment !== null || !(this.#warmUpOver || this.#judgedAll(snapshot))) return;
+    if (this.#notReady().length === 0) this.#announcer.ready();
+  }
+
+  /** An empty source is no reason to replace a program that serves VIPs: it may be a wiped store (`onEmpty`). */
+  #looksWiped(snapshot: Snapshot): boolean {
+    return this.#config.onEmpty === 'keep' && this.#earlierServes && snapshot.vips.size === 0;
+  }
+
+  #attach(): void {
     const { interface: name, mode, pinDir } = this.#config;
     try {
       this.#attachment = attach(this.#loaded, { interface: name, mode, pinDir, log: this.#log });
@@ -177,12 +215,11 @@ export class Agent {
 
   #publish(snapshot: Snapshot): void {
     const { target } = this.#reconciler.status;
-    const digests: Record<string, string> = {};
-    if (target !== null)
-      for (const pool of target.pools.values()) digests[pool.name] = this.#rings.ring(target.seed, pool.ring).digest;
-    this.#publisher.setInfo({ version, revision: snapshot.revision, digests });
-    this.#publisher.setObservations(this.#verdicts());
-    this.#publisher.setRejected(snapshot.rejected);
+    // Until this agent’s maps are attached those of an earlier one are in force, of which it knows nothing.
+    if (target !== null && this.#attachment !== null) this.#digests = digestState(snapshot, target, this.#rings);
+    this.#publisher?.setInfo({ version, revision: snapshot.revision, digests: this.#digests });
+    this.#publisher?.setObservations(this.#verdicts());
+    this.#publisher?.setRejected(snapshot.rejected);
   }
 
   /** What keeps this LB from doing its work; empty when nothing does. */
@@ -191,11 +228,15 @@ export class Agent {
     const source = this.#snapshots.sourceStatus;
     const { snapshot, lastError } = this.#reconciler.status;
     if (this.#snapshots.snapshot === null)
-      missing.push(`no state from the store yet: ${source.state === 'lost' ? source.reason : source.state}`);
+      missing.push(`no desired state yet: ${source.state === 'lost' ? source.reason : source.state}`);
     else if (snapshot === null && lastError === null) missing.push('the first state is not in the maps yet');
     if (lastError !== null) missing.push(`the maps could not be written: ${lastError}`);
     if (this.#attachment === null)
-      missing.push('the program is not attached yet: it waits for the first health checks');
+      missing.push(
+        snapshot !== null && this.#looksWiped(snapshot)
+          ? 'the desired state has no VIP, but the program of an earlier agent serves some: that one stays (onEmpty: keep)'
+          : 'the program is not attached yet: it waits for the first health checks',
+      );
     return missing;
   }
 
@@ -204,15 +245,22 @@ export class Agent {
     const alarms: string[] = [];
     const source = this.#snapshots.sourceStatus;
     if (source.state === 'lost' && this.#snapshots.snapshot !== null)
-      alarms.push(`the store is lost, the last state stays in force: ${source.reason}`);
+      alarms.push(`the source is lost, the last state stays in force: ${source.reason}`);
     if (this.#snapshots.keptEmpty) alarms.push('the store is empty, the last state stays in force (onEmpty: keep)');
+    const { lastInconclusive } = this.#health.stats;
+    if (lastInconclusive !== null && Date.now() - lastInconclusive.at < INCONCLUSIVE_MS)
+      alarms.push(`this host cannot carry out checks, verdicts stay: ${lastInconclusive.what}`);
     for (const pool of this.#reconciler.status.target?.pools.values() ?? [])
       if (pool.floor) alarms.push(`pool ${pool.name} has less weight up than minHealthy: its health is ignored`);
+    const announced = this.#announcer.state;
+    if (announced.state === 'failed')
+      alarms.push(`an announce hook fails and is tried again, until then routers do as before: ${announced.reason}`);
     return alarms;
   }
 
   #state(): AgentState {
     const notReady = this.#notReady();
+    const { runs, maxLatenessMs, inconclusive } = this.#health.stats;
     return agentState(
       {
         lb: this.#config.name,
@@ -221,15 +269,27 @@ export class Agent {
         attached: this.#attachment?.mode ?? null,
         ready: notReady.length === 0,
         problems: [...notReady, ...this.#alarms()],
+        announced: this.#announcer.state,
+        digest: this.#digests.state,
+        checks: { runs, maxLatenessMs, inconclusive },
         source: this.#snapshots.sourceStatus,
         rejected: this.#snapshots.snapshot?.rejected ?? [],
       },
-      {
-        status: this.#reconciler.status,
-        store: this.#loaded.store,
-        rings: this.#rings,
-        observations: this.#health.observations(),
-      },
+      this.#sources(),
     );
+  }
+
+  #explain(flow: string): AgentExplanation {
+    const explanation = explainInForce(flow, this.#sources(), this.#loaded.flowsPerCpu);
+    return { lb: this.#config.name, problems: [...this.#notReady(), ...this.#alarms()], ...explanation };
+  }
+
+  #sources(): StateSources {
+    return {
+      status: this.#reconciler.status,
+      store: this.#loaded.store,
+      rings: this.#rings,
+      observations: this.#health.observations(),
+    };
   }
 }

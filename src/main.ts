@@ -29,6 +29,11 @@ function between(min: number, max: number): (text: string) => number {
   };
 }
 
+function macAddress(text: string): string {
+  if (/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(text)) return text.toLowerCase();
+  throw new InvalidArgumentError('It must be a MAC address such as 02:00:00:00:00:01.');
+}
+
 function examples(...lines: string[]): string {
   return ['', lines.length === 1 ? 'Example:' : 'Examples:', ...lines.map((line) => `  ${line}`)].join('\n');
 }
@@ -137,6 +142,49 @@ withStore(
     }),
   );
 
+withStore(
+  program
+    .command('drain')
+    .description('a real takes no new flows and keeps its old ones, until `pilotfish undrain`')
+    .argument('<real>', 'pool and real as `pilotfish get reals` lists them, such as web/r1')
+    .option('--maintenance', 'take no flows at all: its old ones go to other reals at once')
+    .option('--wait', 'wait until this LB has forwarded nothing to it for a while')
+    .option('--quiet-for <seconds>', 'how long that while is', between(1, 3_600), 5)
+    .option('--timeout <seconds>', 'how long to wait at most', between(1, 86_400), 600)
+    .option('--socket <path>', "admin socket of this LB's agent, for --wait"),
+)
+  .addHelpText(
+    'after',
+    [
+      examples('pilotfish drain web/r1', 'pilotfish drain web/r1 --wait --quiet-for 30', 'pilotfish undrain web/r1'),
+      '',
+      '--wait watches the packets that the LB on this host forwards to the real, and ends when there was none for the time',
+      'of --quiet-for. So a flow that is open and silent for longer counts as ended, and other LBs are not looked at: run it',
+      'on each of them, or count the connections on the real itself.',
+      'Exit codes: 0 done, 1 the store failed or packets still come, 2 there is no such real.',
+    ].join('\n'),
+  )
+  .action(
+    exitWith(async (real: string, options) => {
+      const { runDrain } = await import('./cli/drain.ts');
+      return runDrain(real, options);
+    }),
+  );
+
+withStore(
+  program
+    .command('undrain')
+    .description('end `pilotfish drain`: a real is again what its own key says')
+    .argument('<real>', 'pool and real as `pilotfish get reals` lists them, such as web/r1'),
+)
+  .addHelpText('after', examples('pilotfish undrain web/r1'))
+  .action(
+    exitWith(async (real: string, options) => {
+      const { runUndrain } = await import('./cli/drain.ts');
+      return runUndrain(real, options);
+    }),
+  );
+
 program
   .command('status')
   .description('show this LB as its agent sees it now')
@@ -148,6 +196,127 @@ program
     exitWith(async (options) => {
       const { runStatus } = await import('./cli/status.ts');
       return runStatus(options);
+    }),
+  );
+
+program
+  .command('explain')
+  .description('say why a flow goes to its real, step by step')
+  .argument('<flow...>', 'protocol, source > destination; quote it, or the shell takes the > for itself')
+  .addOption(new Option('--state <file>', 'explain from a state file, every real taken as up; - is the standard input'))
+  .addOption(
+    new Option(
+      '--config <file>',
+      `configuration of the agent, for its socket (default: ${defaultConfigPath})`,
+    ).conflicts('state'),
+  )
+  .addOption(new Option('--socket <path>', 'admin socket of the agent').conflicts('state'))
+  .addOption(output('table', 'json'))
+  .addHelpText(
+    'after',
+    [
+      examples(
+        'pilotfish explain "tcp 198.51.100.7:40000 > 192.0.2.10:443"',
+        'pilotfish explain "udp [2001:db8::7]:5000 > [2001:db8::53]:53" --state state.yaml',
+      ),
+      '',
+      'Without --state the agent on this host explains what is in force, with the flow cache as it is now.',
+      'Exit codes: 0 explained, 1 no agent answers, 2 the words are no flow, or the file has mistakes.',
+    ].join('\n'),
+  )
+  .action(
+    exitWith(async (flow: string[], options) => {
+      const { runExplain } = await import('./cli/explain.ts');
+      return runExplain(flow, options);
+    }),
+  );
+
+program
+  .command('trace')
+  .description('send packets through the program, which is attached to nothing, and say what becomes of each')
+  .requiredOption('--state <file>', 'state as YAML or JSON, every real taken as up; - is the standard input')
+  .addOption(new Option('--in <file>', 'pcap file of Ethernet frames; - is the standard input').conflicts('packet'))
+  .option('--packet <words>', 'a packet in words, in place of --in; may be repeated', (words, all: string[] = []) => [
+    ...all,
+    words,
+  ])
+  .option('--out <file>', 'write what leaves, or goes up to the host, as a pcap file')
+  .option('--gateway-mac <mac>', 'next hop of what leaves', macAddress, '02:00:00:00:00:01')
+  .option('--own-mac <mac>', 'MAC address of this LB', macAddress, '02:00:00:00:00:02')
+  .option('--mtu <bytes>', 'largest IP packet that may leave', between(576, 65_535), 65_535)
+  .option('--json', 'one JSON object a line, which is the default')
+  .addOption(
+    new Option('-o, --output <format>', 'how to print').choices(['json', 'table']).default('json').conflicts('json'),
+  )
+  .addHelpText(
+    'after',
+    [
+      examples(
+        'pilotfish trace --state state.yaml --in in.pcap --out out.pcap',
+        'pilotfish trace --state state.yaml --packet "tcp 198.51.100.7:40000 > 192.0.2.10:443 syn" -o table',
+      ),
+      '',
+      'Words of a packet: tcp or udp, source > destination, then any of syn ack fin rst, len N, tos N, ttl N.',
+      'Needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON. A running agent is not touched.',
+      'Exit codes: 0 done, 1 the kernel refused or the capture breaks off, 2 the state or the capture cannot be used.',
+    ].join('\n'),
+  )
+  .action(
+    exitWith(async (options) => {
+      const { runTrace } = await import('./cli/trace.ts');
+      return runTrace(options);
+    }),
+  );
+
+withStore(
+  program
+    .command('fleet')
+    .description('show every LB, and whether all of them send every packet to the same real')
+    .option('--expect <names>', 'LBs that there have to be, separated by commas')
+    .addOption(output('table', 'json')),
+)
+  .addHelpText(
+    'after',
+    [
+      examples('pilotfish fleet', 'pilotfish fleet --expect lb1,lb2 -o json'),
+      '',
+      'Exit codes: 0 all LBs agree, 1 they do not, one has nothing in force yet, or one is missing.',
+    ].join('\n'),
+  )
+  .action(
+    exitWith(async (options) => {
+      const { runFleet } = await import('./cli/fleet.ts');
+      return runFleet(options);
+    }),
+  );
+
+program
+  .command('leave')
+  .description("take this LB out of the routers' paths; it stays out until `pilotfish join`")
+  .option('--config <file>', 'configuration of the agent, for its announce hooks', defaultConfigPath)
+  .option('--wait', 'wait until it has forwarded nothing for 2 s')
+  .option('--timeout <seconds>', 'how long to wait at most', between(1, 86_400), 60)
+  .addHelpText(
+    'after',
+    `${examples('pilotfish leave --wait')}\n\nExit codes: 0 it is out, 1 the hook failed or packets still come.`,
+  )
+  .action(
+    exitWith(async (options) => {
+      const { runLeave } = await import('./cli/announce.ts');
+      return runLeave(options);
+    }),
+  );
+
+program
+  .command('join')
+  .description("take this LB back into the routers' paths")
+  .option('--config <file>', 'configuration of the agent, for its announce hooks', defaultConfigPath)
+  .option('--force', 'also when its agent is not ready, or does not run')
+  .addHelpText('after', `${examples('pilotfish join')}\n\nExit codes: 0 it is in, 1 not ready or the hook failed.`)
+  .action(
+    exitWith(async (options) => {
+      const { runJoin } = await import('./cli/announce.ts');
+      return runJoin(options);
     }),
   );
 

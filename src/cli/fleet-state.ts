@@ -6,6 +6,7 @@ import type { Observation, Rejection } from '../core/model.ts';
 const infoSchema = z.object({
   version: z.string(),
   revision: z.object({ generation: z.string(), number: z.number() }).nullable(),
+  digests: z.object({ state: z.string().nullable(), pools: z.record(z.string(), z.string()) }),
   host: z.string(),
   since: z.string(),
 });

@@ -17,11 +17,13 @@ export async function runRun(options: RunOptions): Promise<number> {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve(signal));
   });
   const agent = await Agent.start(config, log);
+  let leave = false;
   try {
     const signal = await Promise.race([stopped, agent.failed]);
     log.info({ signal }, 'stopping; the program stays attached and forwards on (`pilotfish detach` removes it)');
+    leave = true;
     return 0;
   } finally {
-    await agent.stop();
+    await agent.stop({ leave });
   }
 }

@@ -1,28 +1,12 @@
-import { Client } from 'undici';
 import type { AgentState } from '../agent-state.ts';
 import { readConfig } from '../config.ts';
-import { messageOf, PilotfishError } from '../core/errors.ts';
-import { printTable } from './output.ts';
+import { fetchState } from './agent-client.ts';
+import { printTable, shortDigest } from './output.ts';
 
 export interface StatusOptions {
   readonly config: string;
   readonly socket?: string;
   readonly output: 'table' | 'json';
-}
-
-async function fetchState(socketPath: string): Promise<AgentState> {
-  const client = new Client('http://localhost', { socketPath });
-  try {
-    const { body } = await client.request({ method: 'GET', path: '/v1/state' });
-    return (await body.json()) as AgentState;
-  } catch (cause) {
-    throw new PilotfishError('PF_AGENT', `no agent answers on ${socketPath}: ${messageOf(cause)}`, {
-      fix: 'start it with `pilotfish run`, or name its socket with --socket',
-      cause,
-    });
-  } finally {
-    await client.close();
-  }
 }
 
 function describeSource(source: AgentState['source']): string {
@@ -36,14 +20,33 @@ function describeSource(source: AgentState['source']): string {
   }
 }
 
+function describeAnnounced(announced: AgentState['announced']): string {
+  switch (announced.state) {
+    case 'no-hook':
+      return 'not by this host: agent.yaml has no announce hooks';
+    case 'waiting':
+      return 'not yet: the agent has not been ready';
+    case 'joining':
+      return 'joining';
+    case 'failed':
+      return 'the hook fails, see above';
+    case 'joined':
+      return 'joined';
+    case 'left':
+      return `LEFT since ${new Date(announced.since).toISOString()}; \`pilotfish join\` takes it back`;
+  }
+}
+
 function print(state: AgentState): void {
   const { interface: name, gateway, revision } = state;
   console.log(`LB ${state.lb}, Pilotfish ${state.version}: ${state.ready ? 'ready' : 'NOT READY'}`);
   for (const problem of state.problems) console.log(`  ! ${problem}`);
   console.log(`  data plane  ${state.attached === null ? 'not attached' : `attached to ${name} (${state.attached})`}`);
+  console.log(`  announced   ${describeAnnounced(state.announced)}`);
   console.log(`  gateway     ${gateway.address} at ${gateway.mac}`);
   console.log(`  source      ${describeSource(state.source)}`);
   console.log(`  revision    ${revision === null ? 'none yet' : `${revision.number} of ${revision.generation}`}`);
+  console.log(`  digest      ${state.digest === null ? 'none yet' : shortDigest(state.digest)}`);
   console.log('');
   printTable(
     ['VIP', 'ADDRESS', 'PORT', 'PROTOCOL', 'POOL', 'PACKETS', 'BYTES'],

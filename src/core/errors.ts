@@ -23,6 +23,8 @@ export const errorCodes = {
   PF_STORE: 'the store refused or failed a request',
   PF_LB_NAME: 'another live LB has this name',
   PF_AGENT: 'the agent on this host does not answer',
+  PF_ANNOUNCE: 'this LB cannot be taken out of the routers’ paths, or back',
+  PF_PCAP: 'a capture file cannot be used',
   PF_LAB: 'the lab cannot be built or used',
 } as const;
 

@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import { PilotfishError } from '../core/errors.ts';
 import { maps } from './layout.gen.ts';
 import type { BpfLink } from './native.ts';
-import { interfaceIndex, isBpffs, openPinnedLink } from './native.ts';
+import { interfaceIndex, isBpffs, openPinnedLink, openPinnedMap } from './native.ts';
 import type { LoadedProgram } from './program.ts';
 
 /**
@@ -54,6 +54,18 @@ export function describeFound(pinDir: string): string | null {
   return ifindex === 0
     ? `a link at ${linkPath(pinDir)} whose interface is gone`
     : `program ${progId} attached to interface index ${ifindex}, pinned at ${linkPath(pinDir)}`;
+}
+
+/** Whether an earlier agent’s program is still attached and has VIPs to serve. */
+export function stillServes(pinDir: string): boolean {
+  if (describeFound(pinDir) === null) return false;
+  const vips = openPinnedMap(join(pinDir, 'maps', 'vips'));
+  if (vips === null) return false;
+  try {
+    return vips.entries().count > 0;
+  } finally {
+    vips.close();
+  }
 }
 
 /** EOPNOTSUPP without native XDP; what drivers answer that have none at this MTU: EINVAL, and ERANGE (veth). */

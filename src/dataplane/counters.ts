@@ -15,7 +15,7 @@ export interface Traffic {
 }
 
 /** Packets by reason since the program was loaded, over all CPUs. */
-export function readReasons(store: MapStore): Record<string, bigint> {
+export function readReasons(store: Pick<MapStore, 'get'>): Record<string, bigint> {
   const counts: Record<string, bigint> = {};
   reasonNames.forEach((name, index) => {
     const value = store.get('reasons', indexKey(index)) ?? new Uint8Array();

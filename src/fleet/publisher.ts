@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { backoffMs } from '../core/backoff.ts';
 import { messageOf, PilotfishError } from '../core/errors.ts';
 import type { Observation, RealKey, Rejection, Revision } from '../core/model.ts';
+import { type Digests, noDigests } from '../core/state-digest.ts';
 import { claimName } from './claim.ts';
 import type { Lease, LeasedKeys } from './leased-keys.ts';
 import { packObservations } from './observations.ts';
@@ -23,8 +24,8 @@ export interface LbInfo {
   readonly version: string;
   /** Of the desired state that its maps hold; null before the first. */
   readonly revision: Revision | null;
-  /** By name of what is digested, such as a pool’s ring. */
-  readonly digests: Readonly<Record<string, string>>;
+  /** Of what its maps hold. */
+  readonly digests: Digests;
 }
 
 export type FleetStatus =
@@ -68,7 +69,7 @@ export class FleetPublisher {
     this.#options = options;
     this.#folder = `fleet/${options.lb}/`;
     this.#ttlMs = (options.ttlSeconds ?? DEFAULT_TTL_SECONDS) * 1_000;
-    this.setInfo({ version: '', revision: null, digests: {} });
+    this.setInfo({ version: '', revision: null, digests: noDigests });
   }
 
   get status(): FleetStatus {

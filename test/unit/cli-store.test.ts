@@ -162,7 +162,7 @@ describe.skipIf(skipUnless(['etcd'], needEtcd()))('commands on a store', () => {
       const info = {
         version: '0.1.0',
         revision: { generation: 'a', number: 7 },
-        digests: {},
+        digests: { state: null, pools: {} },
         instance: 'i',
         host: 'h1',
         since: '2030-01-01T00:00:00.000Z',

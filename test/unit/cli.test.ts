@@ -1,4 +1,6 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { access, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -51,6 +53,8 @@ describe('the command line', () => {
       'stderr',
       'PF_CONFIG: /nonexistent/agent.yaml cannot be read: ENOENT',
     ],
+    [['leave', '--timeout', '0'], 2, 'stderr', 'It must be a whole number from 1 to 86400.'],
+    [['join', '--config', '/nonexistent/agent.yaml'], 2, 'stderr', 'PF_CONFIG: /nonexistent/agent.yaml cannot be read'],
     [['lab', 'upp'], 2, 'stderr', 'PF_USAGE: unknown word "upp"\n  fix: did you mean "up"?'],
     [['lab', 'up', '--lbs', '0'], 2, 'stderr', 'It must be a whole number from 1 to 9.'],
     [['run', '--config', '/nonexistent/agent.yaml'], 2, 'stderr', 'PF_CONFIG: /nonexistent/agent.yaml cannot be read'],
@@ -64,6 +68,45 @@ describe('the command line', () => {
   it('prints the stack of an error when PILOTFISH_DEBUG asks for it', async () => {
     const { stderr } = await pilotfish(['chek'], { env: { PILOTFISH_DEBUG: '1' } });
     expect(stderr).toMatch(/^\s+at /m);
+  });
+});
+
+describe('leave and join', () => {
+  const agent = 'name: lb1\ninterface: eth0\nsource: {etcd: {endpoints: ["127.0.0.1:1"]}}\n';
+
+  it.each(['leave', 'join'])('%s says what to do when there are no hooks', async (command) => {
+    const path = await file('agent.yaml', agent);
+    const { code, stderr } = await pilotfish([command, '--config', path]);
+    expect(code).toBe(2);
+    expect(stderr).toBe(
+      `PF_CONFIG: ${path} has no announce hooks, so nothing can take this LB out or back\n` +
+        '  fix: add announce: {join: [command, argument], leave: [command, argument]} with commands that change your routers\n',
+    );
+  });
+
+  it('remember that a person took the LB out, and join only a ready LB unless forced', async () => {
+    const socket = join(directory, 'agent.sock');
+    const path = await file(
+      'agent.yaml',
+      `${agent}stateDir: ${directory}\nadmin: {socket: ${socket}}\nannounce: {join: ['true'], leave: ['true']}\n`,
+    );
+    expect((await pilotfish(['leave', '--config', path])).code).toBe(0);
+    await access(join(directory, 'lb1.left'));
+
+    const agentApi = createServer((_, response) => {
+      response.end(JSON.stringify({ ready: false, problems: ['the moon is in the way'] }));
+    });
+    await once(agentApi.listen(socket), 'listening');
+    try {
+      const refused = await pilotfish(['join', '--config', path]);
+      expect(refused.code).toBe(1);
+      expect(refused.stderr).toMatch(/^PF_ANNOUNCE: lb1 is not ready: the moon is in the way\n {2}fix: .*--force\n$/);
+      await access(join(directory, 'lb1.left'));
+      expect((await pilotfish(['join', '--force', '--config', path])).code).toBe(0);
+      await expect(access(join(directory, 'lb1.left'))).rejects.toMatchObject({ code: 'ENOENT' });
+    } finally {
+      agentApi.close();
+    }
   });
 });
 

@@ -11,7 +11,11 @@ import { skipUnless } from '../support/require.ts';
 import { recordingLogger } from '../support/source-recorder.ts';
 import { until } from '../support/until.ts';
 
-const info = { version: '0.1.0', revision: { generation: 'ab', number: 7 }, digests: { web: '0f' } };
+const info = {
+  version: '0.1.0',
+  revision: { generation: 'ab', number: 7 },
+  digests: { state: '1e', pools: { web: '0f' } },
+};
 
 describe.skipIf(skipUnless(['etcd'], needEtcdProcess())).concurrent('the fleet publisher', () => {
   let server: EtcdProcess;
@@ -240,12 +244,12 @@ describe.skipIf(skipUnless(['etcd'], needEtcdProcess())).concurrent('the fleet p
     await using server = await EtcdProcess.start();
     await using lb = start(server.endpoint, 6);
     const info = () => server.ctl('get', '--print-value-only', '/pilotfish/v1/fleet/a/info');
-    lb.publisher.setInfo({ version: 'old', revision: null, digests: {} });
+    lb.publisher.setInfo({ version: 'old', revision: null, digests: { state: null, pools: {} } });
     await until('the old value', 5_000, async () => (await info()).includes('"old"'));
     await server.kill();
     await server.backUp();
     await server.boot();
-    lb.publisher.setInfo({ version: 'new', revision: null, digests: {} });
+    lb.publisher.setInfo({ version: 'new', revision: null, digests: { state: null, pools: {} } });
     await until('the new value', 5_000, async () => (await info()).includes('"new"'));
     await server.kill();
     await server.restore();

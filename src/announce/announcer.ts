@@ -1,0 +1,117 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { backoffMs } from '../core/backoff.ts';
+import { messageOf } from '../core/errors.ts';
+import { runHook } from './hook.ts';
+import type { LeftMark } from './left-mark.ts';
+import type { AnnounceConfig } from './settings.ts';
+
+const RETRY_FIRST_MS = 1_000;
+const RETRY_MAX_MS = 30_000;
+
+/** Whether routers send packets to this LB, as far as this host knows. */
+export type AnnounceState =
+  /** agent.yaml has no hook: somebody else decides. */
+  | { readonly state: 'no-hook' }
+  /** The agent has not been ready yet. */
+  | { readonly state: 'waiting' }
+  | { readonly state: 'joining' }
+  /** The hook failed; it is tried again. */
+  | { readonly state: 'failed'; readonly reason: string }
+  | { readonly state: 'joined' }
+  /** By a person; `since` is wall-clock milliseconds. */
+  | { readonly state: 'left'; readonly since: number };
+
+export interface AnnouncerOptions {
+  /** Undefined: there are no hooks, and nothing is ever run. */
+  readonly hooks: AnnounceConfig | undefined;
+  readonly mark: LeftMark;
+  readonly log: Logger;
+  /** Milliseconds before the first retry; default 1,000. */
+  readonly retryFirstMs?: number;
+}
+
+/**
+ * The agent's part in announcing this LB: once it is ready it joins, unless a person has taken the LB out. It never
+ * leaves because something fails: forwarding does not need the agent.
+ */
+export class Announcer {
+  readonly #options: AnnouncerOptions;
+  readonly #stopping = new AbortController();
+  #running: Promise<void> | null = null;
+  /** False until the join hook succeeded or a person's word made it unnecessary. */
+  #settled = false;
+  #failure: string | null = null;
+
+  constructor(options: AnnouncerOptions) {
+    this.#options = options;
+  }
+
+  get state(): AnnounceState {
+    if (this.#options.hooks === undefined) return { state: 'no-hook' };
+    if (this.#failure !== null) return { state: 'failed', reason: this.#failure };
+    const since = this.#options.mark.since();
+    if (since !== null) return { state: 'left', since };
+    if (this.#settled) return { state: 'joined' };
+    return { state: this.#running === null ? 'waiting' : 'joining' };
+  }
+
+  /** This LB can do its work. Only the first call counts. */
+  ready(): void {
+    const { hooks } = this.#options;
+    if (hooks !== undefined) this.#running ??= this.#run(hooks);
+  }
+
+  /**
+   * Ends the tries to join, after a hook that is under way.
+   *
+   * @param options.leave a person stops the agent: leave too if agent.yaml says so. The next start joins again.
+   */
+  async stop(options: { readonly leave: boolean }): Promise<void> {
+    this.#stopping.abort();
+    await this.#running;
+    const { hooks, log } = this.#options;
+    if (!options.leave || hooks?.onStop !== 'leave' || this.state.state !== 'joined') return;
+    try {
+      await runHook('leave', hooks);
+      log.info('left the paths of the routers (announce.onStop: leave)');
+    } catch (error) {
+      log.error({ reason: messageOf(error) }, 'the leave hook failed; routers may go on sending packets here');
+    }
+  }
+
+  async #run(hooks: AnnounceConfig): Promise<void> {
+    const { log, retryFirstMs = RETRY_FIRST_MS } = this.#options;
+    const { signal } = this.#stopping;
+    for (let failures = 0; !signal.aborted && !this.#settled; failures++) {
+      try {
+        await this.#bringAbout(hooks);
+        this.#failure = null;
+        this.#settled = true;
+      } catch (error) {
+        const reason = messageOf(error);
+        if (this.#failure !== reason) log.error({ reason }, 'an announce hook failed; it is tried again');
+        this.#failure = reason;
+        const wait = backoffMs(failures, retryFirstMs, RETRY_MAX_MS, Math.random());
+        await sleep(wait, undefined, { signal }).catch(() => undefined);
+      }
+    }
+  }
+
+  async #bringAbout(hooks: AnnounceConfig): Promise<void> {
+    const { mark, log } = this.#options;
+    if (mark.since() !== null) {
+      // Left by a hook that ran before; run again only after a failure, which may have been of the leave below.
+      if (this.#failure !== null) await runHook('leave', hooks);
+      log.info({ mark: mark.path }, 'a person has taken this LB out; it stays out until `pilotfish join`');
+      return;
+    }
+    await runHook('join', hooks);
+    if (mark.since() === null) {
+      log.info('joined the paths of the routers');
+      return;
+    }
+    // `pilotfish leave` ran at the same time, and its hook may have ended before this one did.
+    await runHook('leave', hooks);
+  }
+}
