@@ -12,6 +12,12 @@ export interface AdminView {
   notReady(): readonly string[];
   /** Plain data for GET /v1/state. */
   state(): unknown;
+  /**
+   * Plain data for GET /v1/explain.
+   * @param flow in words
+   * @throws PilotfishError PF_USAGE when they are no flow; another when it cannot be explained now
+   */
+  explain(flow: string): unknown;
 }
 
 function send(response: ServerResponse, status: number, body: unknown): void {
@@ -23,7 +29,18 @@ function send(response: ServerResponse, status: number, body: unknown): void {
   response.end(text);
 }
 
-function answer(view: AdminView, path: string, response: ServerResponse): void {
+/** Words that are no flow are the asker's mistake; all else that is foreseen passes by itself. */
+function explain(view: AdminView, flow: string, response: ServerResponse): void {
+  try {
+    send(response, 200, view.explain(flow));
+  } catch (error) {
+    if (!(error instanceof PilotfishError)) throw error;
+    send(response, error.code === 'PF_USAGE' ? 400 : 503, `${error.describe()}\n`);
+  }
+}
+
+function answer(view: AdminView, url: string, response: ServerResponse): void {
+  const [path = '', query] = url.split('?', 2);
   switch (path) {
     case '/healthz':
       send(response, 200, 'ok\n');
@@ -36,8 +53,11 @@ function answer(view: AdminView, path: string, response: ServerResponse): void {
     case '/v1/state':
       send(response, 200, view.state());
       break;
+    case '/v1/explain':
+      explain(view, new URLSearchParams(query).get('flow') ?? '', response);
+      break;
     default:
-      send(response, 404, `no ${path} here; try /healthz /readyz /v1/state\n`);
+      send(response, 404, `no ${path} here; try /healthz /readyz /v1/state /v1/explain?flow=\n`);
   }
 }
 

@@ -3,7 +3,7 @@ import { type ErrorCode, messageOf, PilotfishError } from '../core/errors.ts';
 
 export const exitCodes = { done: 0, failed: 1, usage: 2 } as const;
 
-const usageErrors: readonly ErrorCode[] = ['PF_USAGE', 'PF_CONFIG', 'PF_STATE'];
+const usageErrors: readonly ErrorCode[] = ['PF_USAGE', 'PF_CONFIG', 'PF_STATE', 'PF_PCAP'];
 
 /** The words of the command line’s library in the form of ours. */
 function usageError(error: CommanderError): PilotfishError {

@@ -1,6 +1,7 @@
 import { PilotfishError } from '../core/errors.ts';
 import { describeProblem } from '../core/mistake.ts';
-import type { Rejection, Revision } from '../core/model.ts';
+import type { Rejection, Revision, Snapshot } from '../core/model.ts';
+import { parseState } from '../core/parse-state.ts';
 import { keysFromTree, placeInFile, type TreeKeys } from '../core/tree.ts';
 import { readYamlFile } from '../yaml-file.ts';
 import { counted } from './output.ts';
@@ -27,4 +28,15 @@ export function refuseMistakes(path: string, tree: TreeKeys, rejected: readonly 
   ];
   if (lines.length === 0) return;
   throw new PilotfishError('PF_STATE', [`${path} has ${counted(lines.length, 'mistake')}:`, ...lines].join('\n'));
+}
+
+/**
+ * The state that a file describes.
+ * @throws PilotfishError PF_STATE with every mistake
+ */
+export function readGoodState(path: string): Snapshot {
+  const tree = readStateFile(path);
+  const { snapshot } = parseState(tree.keys, fileRevision, null);
+  refuseMistakes(path, tree, snapshot.rejected);
+  return snapshot;
 }

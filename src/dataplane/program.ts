@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { PilotfishError } from '../core/errors.ts';
 import { decode, encode } from './codec.ts';
+import { BUCKET_ENTRIES } from './flow-cache.ts';
 import { KernelMapStore } from './kernel-store.ts';
 import { enums, fingerprint, maps, structs } from './layout.gen.ts';
 import type { BpfObject, BpfProgram } from './native.ts';
@@ -19,7 +20,6 @@ export interface ProgramSizes {
   readonly tracing?: boolean;
 }
 
-const BUCKET_ENTRIES = 8;
 /** A slot of a ring has 16 bits. */
 const MAX_REAL_NUMBERS = 65_536;
 
