@@ -62,13 +62,13 @@ export function parseYaml(text: string, path: string, code: ErrorCode): unknown 
 }
 
 /**
- * Reads a YAML or JSON file; `-` is the standard input.
+ * Reads a YAML or JSON file.
  * @throws PilotfishError with this code
  */
 export function readYamlFile(path: string, code: ErrorCode): unknown {
   let text: string;
   try {
-    text = readFileSync(path === '-' ? 0 : path, 'utf8');
+    text = readFileSync(path, 'utf8');
   } catch (cause) {
     throw new PilotfishError(code, `${path} cannot be read: ${messageOf(cause)}`, {
       fix: 'check the path and the rights of the file',

@@ -80,7 +80,7 @@ async function bringTo(tree: TreeKeys, store: EtcdStore, options: ApplyOptions):
  * @throws PilotfishError PF_STATE with every mistake; PF_STORE
  */
 export async function runApply(options: ApplyOptions): Promise<number> {
-  const tree = readStateFile(options.file);
+  const tree = await readStateFile(options.file);
   // The file may lean on what the store has; what is wrong by itself is said without asking it.
   refuseMistakes(options.file, tree, unreadable(parseState(tree.keys, fileRevision, null)));
   const store = new EtcdStore(etcdOptions(options));

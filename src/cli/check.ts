@@ -10,7 +10,7 @@ export interface CheckOptions {
  * @throws PilotfishError PF_STATE with every mistake
  */
 export async function runCheck({ file }: CheckOptions): Promise<number> {
-  const { vips, pools } = readGoodState(file);
+  const { vips, pools } = await readGoodState(file);
   const reals = [...pools.values()].reduce((sum, pool) => sum + pool.reals.length, 0);
   console.log(
     `${file} is good: ${counted(vips.size, 'VIP')}, ${counted(pools.size, 'pool')}, ${counted(reals, 'real')}`,

@@ -34,10 +34,10 @@ export function explainOffline(snapshot: Snapshot, flow: Flow): Explanation {
   return explainFlow(flow, { snapshot, target, rings: new RingBuilder(1), health: null, remembered: null });
 }
 
-function explain(flow: Flow, { state, config, socket }: ExplainOptions): Promise<Explained> | Explained {
+async function explain(flow: Flow, { state, config, socket }: ExplainOptions): Promise<Explained> {
   if (state === undefined)
     return fetchExplanation(socket ?? readConfig(config ?? defaultConfigPath).admin.socket, flowText(flow));
-  return { lb: null, problems: [], ...explainOffline(readGoodState(state), flow) };
+  return { lb: null, problems: [], ...explainOffline(await readGoodState(state), flow) };
 }
 
 /**

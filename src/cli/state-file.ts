@@ -1,17 +1,22 @@
+import { text } from 'node:stream/consumers';
 import { PilotfishError } from '../core/errors.ts';
 import { describeProblem } from '../core/mistake.ts';
 import type { Rejection, Revision, Snapshot } from '../core/model.ts';
 import { parseState } from '../core/parse-state.ts';
 import { keysFromTree, placeInFile, type TreeKeys } from '../core/tree.ts';
-import { readYamlFile } from '../yaml-file.ts';
+import { parseYaml, readYamlFile } from '../yaml-file.ts';
 import { counted } from './output.ts';
 
 /** A file has no revisions of its own. */
 export const fileRevision: Revision = { generation: 'file', number: 0 };
 
-/** @throws PilotfishError PF_STATE when it cannot be read or is not YAML */
-export function readStateFile(path: string): TreeKeys {
-  return keysFromTree(readYamlFile(path, 'PF_STATE'));
+/**
+ * @param path `-` is the standard input
+ * @throws PilotfishError PF_STATE when it cannot be read or is not YAML
+ */
+export async function readStateFile(path: string): Promise<TreeKeys> {
+  const tree = path === '-' ? parseYaml(await text(process.stdin), path, 'PF_STATE') : readYamlFile(path, 'PF_STATE');
+  return keysFromTree(tree);
 }
 
 /**
@@ -34,8 +39,8 @@ export function refuseMistakes(path: string, tree: TreeKeys, rejected: readonly 
  * The state that a file describes.
  * @throws PilotfishError PF_STATE with every mistake
  */
-export function readGoodState(path: string): Snapshot {
-  const tree = readStateFile(path);
+export async function readGoodState(path: string): Promise<Snapshot> {
+  const tree = await readStateFile(path);
   const { snapshot } = parseState(tree.keys, fileRevision, null);
   refuseMistakes(path, tree, snapshot.rejected);
   return snapshot;

@@ -182,7 +182,7 @@ export async function runTrace(options: TraceOptions): Promise<number> {
   const { mtu, gatewayMac, ownMac } = options;
   const host = { mtu, gatewayMac, ownMac };
   const capture = await captureFor(options, host);
-  const snapshot = readGoodState(options.state);
+  const snapshot = await readGoodState(options.state);
   using tracer = await Tracer.load({ snapshot, host, frames: capture.frames.length });
   using out = options.out === undefined ? null : new FrameWriter(options.out, capture.nanoseconds);
   await traceAll(tracer, capture, out, options.output === 'table');

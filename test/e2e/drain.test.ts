@@ -4,7 +4,7 @@ import type { Download, Downloads } from '../../lab/client.ts';
 import { Lab } from '../../lab/lab.ts';
 import { until } from '../../lab/until.ts';
 import type { AgentState } from '../../src/agent-state.ts';
-import { cli } from '../support/cli.ts';
+import { pilotfish } from '../support/command.ts';
 import { needs } from '../support/require.ts';
 
 const desired = '/pilotfish/v1/desired';
@@ -24,7 +24,7 @@ describe.skipIf(needs('etcd', 'etcdctl', 'nginx', 'ip', 'tc', 'ethtool'))('takin
   const put = (key: string, value: unknown) => lab.etcd.put(`${desired}/${key}`, value);
   const putReal = (name: string, fields: object = {}) =>
     put(`pools/web/reals/${name}`, { address: lab.real(name).address, ...fields });
-  const drain = (...args: string[]) => cli([...args, '--config', lab.lb('lb1').configFile]);
+  const drain = (...args: string[]) => pilotfish([...args, '--config', lab.lb('lb1').configFile]);
 
   async function reals(): Promise<AgentState['pools'][number]['reals']> {
     const state = JSON.parse((await lab.lb('lb1').admin('/v1/state')).body) as AgentState;

@@ -3,7 +3,7 @@ import type { LabLb } from '../../lab/agent.ts';
 import { Lab } from '../../lab/lab.ts';
 import { until } from '../../lab/until.ts';
 import type { AgentExplanation } from '../../src/agent-explain.ts';
-import { cli } from '../support/cli.ts';
+import { pilotfish } from '../support/command.ts';
 import { needs } from '../support/require.ts';
 import { deploy, STALL_MS, untilServing, vip } from '../support/two-lbs.ts';
 
@@ -28,7 +28,7 @@ describe.skipIf(needs('etcd', 'etcdctl', 'nginx', 'ip', 'tc', 'ethtool', 'flock'
   const flowFrom = (port: number): string => `tcp ${lab.client.host.address}:${port} > ${vip}:80`;
 
   async function explain(flow: string): Promise<AgentExplanation> {
-    const { code, stdout, stderr } = await cli(['explain', flow, '--config', lb.configFile, '-o', 'json']);
+    const { code, stdout, stderr } = await pilotfish(['explain', flow, '--config', lb.configFile, '-o', 'json']);
     expect([code, stderr]).toEqual([0, '']);
     return JSON.parse(stdout) as AgentExplanation;
   }
@@ -58,7 +58,7 @@ describe.skipIf(needs('etcd', 'etcdctl', 'nginx', 'ip', 'tc', 'ethtool', 'flock'
       }
 
       const drained = events[0]?.real ?? '';
-      expect((await cli(['drain', `web/${drained}`, '--config', lb.configFile])).code).toBe(0);
+      expect((await pilotfish(['drain', `web/${drained}`, '--config', lb.configFile])).code).toBe(0);
       await takes(drained, false);
       for (const { port = 0, real } of events.filter((event) => event.real === drained)) {
         const { newConnection, nextPacket, reals } = await explain(flowFrom(port));
@@ -78,7 +78,7 @@ describe.skipIf(needs('etcd', 'etcdctl', 'nginx', 'ip', 'tc', 'ethtool', 'flock'
     await dead.stop();
     try {
       await takes('r2', false);
-      const { stdout } = await cli(['explain', flowFrom(4_000), '--config', lb.configFile]);
+      const { stdout } = await pilotfish(['explain', flowFrom(4_000), '--config', lb.configFile]);
       expect(stdout).toMatch(
         /^r2 .* active +down +0\.0 % +no +down since 20\d\d-.*Z: .+; its flows stay \(onDown: keep\)$/m,
       );

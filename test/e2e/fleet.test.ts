@@ -3,7 +3,7 @@ import { Lab } from '../../lab/lab.ts';
 import { runIn } from '../../lab/netns.ts';
 import { until } from '../../lab/until.ts';
 import type { FleetComparison } from '../../src/cli/fleet-compare.ts';
-import { type CliResult, cli } from '../support/cli.ts';
+import { type CommandResult, pilotfish } from '../support/command.ts';
 import { needs } from '../support/require.ts';
 import { deploy, untilServing } from '../support/two-lbs.ts';
 
@@ -19,8 +19,8 @@ describe.skipIf(needs('etcd', 'etcdctl', 'nginx', 'ip', 'tc', 'ethtool'))('pilot
 
   beforeEach(() => untilServing(lab));
 
-  const fleet = (...options: string[]): Promise<CliResult> =>
-    cli(['fleet', '--config', lab.lb('lb1').configFile, ...options]);
+  const fleet = (...options: string[]): Promise<CommandResult> =>
+    pilotfish(['fleet', '--config', lab.lb('lb1').configFile, ...options]);
 
   async function compared(...options: string[]): Promise<FleetComparison> {
     return JSON.parse((await fleet('-o', 'json', ...options)).stdout) as FleetComparison;

@@ -6,7 +6,7 @@ import type { LabLb } from '../../lab/agent.ts';
 import { Lab } from '../../lab/lab.ts';
 import { runIn } from '../../lab/netns.ts';
 import { until } from '../../lab/until.ts';
-import { type CliResult, cli } from '../support/cli.ts';
+import { type CommandResult, pilotfish } from '../support/command.ts';
 import { needs } from '../support/require.ts';
 import { broken, deploy, forwarded, STALL_MS, untilServing, vip } from '../support/two-lbs.ts';
 
@@ -26,8 +26,8 @@ describe.skipIf(needs('etcd', 'etcdctl', 'nginx', 'ip', 'tc', 'ethtool', 'flock'
     await untilServing(lab);
   });
 
-  const pilotfish = (command: string, ...options: string[]): Promise<CliResult> =>
-    cli([command, '--config', lb1.configFile, ...options]);
+  const onLb1 = (command: string, ...options: string[]): Promise<CommandResult> =>
+    pilotfish([command, '--config', lb1.configFile, ...options]);
 
   async function nextHops(): Promise<string[]> {
     const route = await runIn('pf-router', 'ip', ['route', 'show', '192.0.2.0/24']);
@@ -45,20 +45,20 @@ describe.skipIf(needs('etcd', 'etcdctl', 'nginx', 'ip', 'tc', 'ethtool', 'flock'
     const start = await forwardedBy('lb1');
     expect(start).toBeGreaterThan(100);
 
-    expect(await pilotfish('leave', '--wait')).toEqual({
+    expect(await onLb1('leave', '--wait')).toEqual({
       code: 0,
       stdout: "lb1 has left the routers' paths; `pilotfish join` takes it back\nlb1 forwards nothing any more\n",
       stderr: '',
     });
     expect(await nextHops()).toEqual(['10.77.2.2']);
-    expect((await pilotfish('status')).stdout).toMatch(/announced +LEFT since \d{4}-/);
+    expect((await onLb1('status')).stdout).toMatch(/announced +LEFT since \d{4}-/);
     const out = await forwardedBy('lb1');
     const other = await forwardedBy('lb2');
     await sleep(1_500);
     expect(await forwardedBy('lb1')).toBe(out);
     expect(await forwardedBy('lb2')).toBeGreaterThan(other + 300);
 
-    expect(await pilotfish('join')).toEqual({ code: 0, stdout: "lb1 has joined the routers' paths\n", stderr: '' });
+    expect(await onLb1('join')).toEqual({ code: 0, stdout: "lb1 has joined the routers' paths\n", stderr: '' });
     expect((await nextHops()).sort()).toEqual(['10.77.1.2', '10.77.2.2']);
     expect((await lb1.state()).announced).toEqual({ state: 'joined' });
     await until(async () => (await forwardedBy('lb1')) > out + 100, { what: 'lb1 forwards again', timeoutMs: 5_000 });
@@ -73,12 +73,12 @@ describe.skipIf(needs('etcd', 'etcdctl', 'nginx', 'ip', 'tc', 'ethtool', 'flock'
   });
 
   it('outlive a restart of the agent, which joins by itself only when nobody took it out', async () => {
-    await pilotfish('leave');
+    await onLb1('leave');
     await lb1.kill();
     await lb1.start();
     expect((await lb1.state()).announced).toEqual({ state: 'left', since: expect.any(Number) });
     expect(await nextHops()).toEqual(['10.77.2.2']);
-    await pilotfish('join');
+    await onLb1('join');
 
     await lb1.route('leave');
     await lb1.stop();
@@ -117,12 +117,12 @@ describe.skipIf(needs('etcd', 'etcdctl', 'nginx', 'ip', 'tc', 'ethtool', 'flock'
     const started = lb1.start({ announce: { join: ['sh', '-c', script] } });
     const failing = async () => (await lb1.state().catch(() => null))?.announced.state === 'failed';
     await until(failing, { what: 'the hook has failed', timeoutMs: 10_000 });
-    const { stdout, code } = await pilotfish('status');
+    const { stdout, code } = await onLb1('status');
     expect(code, 'it forwards, whoever sends it packets').toBe(0);
     expect(stdout).toMatch(/^ {2}! an announce hook fails and is tried again, .*; it said: session is down$/m);
     await writeFile(flag, '');
     await started;
-    expect((await pilotfish('status')).stdout).toMatch(/^ {2}announced +joined$/m);
+    expect((await onLb1('status')).stdout).toMatch(/^ {2}announced +joined$/m);
     await lb1.stop();
     await lb1.start();
   });
@@ -131,13 +131,13 @@ describe.skipIf(needs('etcd', 'etcdctl', 'nginx', 'ip', 'tc', 'ethtool', 'flock'
     const steady = await lab.client.steady(50, { vip });
     await lb1.kill();
     try {
-      const left = await pilotfish('leave', '--wait');
+      const left = await onLb1('leave', '--wait');
       expect(left).toMatchObject({ code: 0, stderr: '' });
-      const refused = await pilotfish('join');
+      const refused = await onLb1('join');
       expect(refused.code).toBe(1);
       expect(refused.stderr).toMatch(/^PF_AGENT: no agent answers on /);
       expect(await nextHops()).toEqual(['10.77.2.2']);
-      expect((await pilotfish('join', '--force')).code).toBe(0);
+      expect((await onLb1('join', '--force')).code).toBe(0);
       expect((await nextHops()).length).toBe(2);
     } finally {
       await lb1.start();
@@ -158,19 +158,19 @@ describe.skipIf(needs('etcd', 'etcdctl', 'nginx', 'ip', 'tc', 'ethtool', 'flock'
   it('say that packets still come when a router does not take part', async () => {
     const steady = await lab.client.steady(50, { vip });
     const config = await withLeaveHook('true');
-    const left = await cli(['leave', '--wait', '--timeout', '3', '--config', config]);
+    const left = await pilotfish(['leave', '--wait', '--timeout', '3', '--config', config]);
     expect(left.code).toBe(1);
     expect(left.stderr).toMatch(
       /^PF_ANNOUNCE: lb1 has left, but \d+ packets came since, .*\n {2}fix: look at the routes/,
     );
     expect((await lb1.state()).announced.state).toBe('left');
-    expect((await cli(['join', '--config', config])).code).toBe(0);
+    expect((await pilotfish(['join', '--config', config])).code).toBe(0);
     await steady.stop();
   });
 
   it('say what a hook that fails has said, and leave things as they were', async () => {
     const config = await withLeaveHook('sh', '-c', 'echo "no such peer" >&2; exit 3');
-    const left = await cli(['leave', '--config', config]);
+    const left = await pilotfish(['leave', '--config', config]);
     expect(left.code).toBe(1);
     expect(left.stderr).toContain('ended with exit code 3; it said: no such peer\n  fix: ');
     expect((await lb1.state()).announced).toEqual({ state: 'joined' });

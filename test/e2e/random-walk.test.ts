@@ -9,7 +9,7 @@ import { RingBuilder } from '../../src/core/ring-builder.ts';
 import { digestState } from '../../src/core/state-digest.ts';
 import { buildTarget } from '../../src/core/target.ts';
 import { EtcdStore } from '../../src/sync/etcd-store.ts';
-import { cli } from '../support/cli.ts';
+import { pilotfish } from '../support/command.ts';
 import { needs } from '../support/require.ts';
 import { StateWalk, type WalkStep } from '../support/state-walk.ts';
 
@@ -97,7 +97,7 @@ describe.skipIf(needs('etcd', 'etcdctl', 'nginx', 'ip', 'tc', 'ethtool'))('a ran
     expect(digests.size).toBeGreaterThan(steps / 2);
     expect(refused).toBeGreaterThan(steps / 5);
     // An agent that was killed publishes only when the lease of its earlier life has run out.
-    const agree = async () => (await cli(['fleet', '--config', lab.lb('lb1').configFile])).code === 0;
+    const agree = async () => (await pilotfish(['fleet', '--config', lab.lb('lb1').configFile])).code === 0;
     await until(agree, { what: 'the fleet is seen to agree', timeoutMs: 20_000 });
   });
 });

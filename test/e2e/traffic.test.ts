@@ -4,7 +4,7 @@ import { Lab } from '../../lab/lab.ts';
 import { drainDeadline, firstAnswer, lastFailure, shares, worstShare } from '../../lab/measure.ts';
 import { until } from '../../lab/until.ts';
 import type { AgentState } from '../../src/agent-state.ts';
-import { cli } from '../support/cli.ts';
+import { pilotfish } from '../support/command.ts';
 import { needs } from '../support/require.ts';
 
 const desired = '/pilotfish/v1/desired';
@@ -133,7 +133,7 @@ describe.skipIf(needs('etcd', 'etcdctl', 'nginx', 'ip', 'tc', 'ethtool'))('traff
     await until(async () => (await state()).rejected.length === 2, { what: 'both are rejected', timeoutMs: 2_000 });
     const connections = await lab.client.connections(200, { vip });
     expect(connections.filter((c) => c.error !== undefined)).toEqual([]);
-    const { stdout, code } = await cli(['get', 'rejected', '--config', lab.lb('lb1').configFile]);
+    const { stdout, code } = await pilotfish(['get', 'rejected', '--config', lab.lb('lb1').configFile]);
     expect(code).toBe(0);
     expect(stdout).toContain('desired/vips/broken');
     expect(stdout).toContain('70000');

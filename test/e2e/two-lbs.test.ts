@@ -6,7 +6,7 @@ import type { Downloads } from '../../lab/client.ts';
 import { Lab } from '../../lab/lab.ts';
 import { inNamespace, runIn } from '../../lab/netns.ts';
 import { until } from '../../lab/until.ts';
-import { cli } from '../support/cli.ts';
+import { pilotfish } from '../support/command.ts';
 import { needs } from '../support/require.ts';
 import { broken, crossing, deploy, forwarded, STALL_MS, stateOf, untilServing, vip } from '../support/two-lbs.ts';
 
@@ -105,10 +105,8 @@ describe.skipIf(needs(...tools))('two LBs behind ECMP', { timeout: 60_000 }, () 
     await download();
     await lb1().kill();
     const [command, args] = inNamespace(lb1().host.namespace, '', []);
-    const detached = await cli(
-      ['detach', '--config', lb1().configFile],
-      [command, ...args.filter((arg) => arg !== '')],
-    );
+    const prefix = [command, ...args.filter((arg) => arg !== '')];
+    const detached = await pilotfish(['detach', '--config', lb1().configFile], { prefix });
     expect(detached.code).toBe(0);
     try {
       const meanwhile = await lab.client.connections(40, { vip, timeoutMs: 500 });

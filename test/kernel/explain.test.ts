@@ -15,7 +15,7 @@ import { frameOf } from '../../src/core/packet-frame.ts';
 import { flowText, readFlow, readPacket, type TcpFlag } from '../../src/core/packet-words.ts';
 import { allUp } from '../../src/core/verdicts.ts';
 import { rememberedFlow } from '../../src/dataplane/flow-cache.ts';
-import { cli } from '../support/cli.ts';
+import { pilotfish } from '../support/command.ts';
 import { host, InForce, snapshotOf } from '../support/in-force.ts';
 import { pcapFile } from '../support/pcap.ts';
 import { allowedCpus, ProgramBench } from '../support/program-bench.ts';
@@ -84,7 +84,7 @@ describe('explain and trace', () => {
     const flows = fc.sample(flowArb, 500);
     writeFileSync(join(directory, 'state.yaml'), JSON.stringify(state));
     writeFileSync(join(directory, 'in.pcap'), pcapFile(flows.map((flow) => frame(flow, 'syn'))));
-    const { code, stdout } = await cli([
+    const { code, stdout } = await pilotfish([
       'trace',
       '--state',
       join(directory, 'state.yaml'),

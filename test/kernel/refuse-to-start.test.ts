@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { Client } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
-import { cli } from '../support/cli.ts';
+import { pilotfish } from '../support/command.ts';
 import { until } from '../support/until.ts';
 
 /** Two namespaces joined by a veth pair; one is the LB, the other one its gateway. */
@@ -57,7 +57,7 @@ function config(fields: object = {}): string {
 describe('the agent refuses to start, with one clear message', () => {
   it('without a capability, and names each one', async () => {
     const drop = ['setpriv', '--bounding-set=-all', '--inh-caps=-all'];
-    const { code, stderr } = await cli(['run', '--config', config()], [...inLb, ...drop]);
+    const { code, stderr } = await pilotfish(['run', '--config', config()], { prefix: [...inLb, ...drop] });
     expect(stderr).toContain('PF_CAPABILITY');
     for (const name of ['CAP_BPF', 'CAP_NET_ADMIN', 'CAP_PERFMON']) expect(stderr).toContain(name);
     expect(stderr).toContain('AmbientCapabilities=');
@@ -66,7 +66,7 @@ describe('the agent refuses to start, with one clear message', () => {
   });
 
   it('on an interface that is not there, and names those that are', async () => {
-    const { code, stderr } = await cli(['run', '--config', config({ interface: 'eth7' })], inLb);
+    const { code, stderr } = await pilotfish(['run', '--config', config({ interface: 'eth7' })], { prefix: inLb });
     expect(stderr).toContain('PF_INTERFACE: there is no interface eth7');
     expect(stderr).toMatch(/fix: .*eth0/);
     expect(code).toBe(1);
@@ -74,14 +74,16 @@ describe('the agent refuses to start, with one clear message', () => {
 
   it('on a kernel that is too old', async () => {
     // The personality UNAME26 has the kernel call itself 2.6.
-    const { code, stderr } = await cli(['run', '--config', config()], [...inLb, 'setarch', '--uname-2.6']);
+    const { code, stderr } = await pilotfish(['run', '--config', config()], {
+      prefix: [...inLb, 'setarch', '--uname-2.6'],
+    });
     expect(stderr).toMatch(/PF_KERNEL: this kernel is 2\.6\.\d+.*; Pilotfish needs 6\.1 or newer/);
     expect(code).toBe(1);
   });
 
   it('with a broken configuration, and lists every mistake', async () => {
     const file = config({ interfaces: 'eth0', flowCache: { entriesPerCpu: 'many' }, mode: 'fast' });
-    const { code, stderr } = await cli(['run', '--config', file], inLb);
+    const { code, stderr } = await pilotfish(['run', '--config', file], { prefix: inLb });
     expect(stderr).toContain('PF_CONFIG');
     for (const path of ['interfaces', 'entriesPerCpu', 'mode']) expect(stderr).toContain(path);
     expect(code).toBe(2);
@@ -98,19 +100,21 @@ describe('the agent refuses to start, with one clear message', () => {
         admin: { socket: join(folder, 'no-gateway.sock') },
       }),
     );
-    const { code, stderr } = await cli(['run', '--config', file], inLb);
+    const { code, stderr } = await pilotfish(['run', '--config', file], { prefix: inLb });
     expect(stderr).toContain('PF_GATEWAY: no gateway is configured and no default route leaves by eth0');
     expect(code).toBe(1);
   });
 
   it('with a gateway that does not answer', async () => {
-    const { code, stderr } = await cli(['run', '--config', config({ gateway: '10.99.0.77' })], inLb);
+    const { code, stderr } = await pilotfish(['run', '--config', config({ gateway: '10.99.0.77' })], { prefix: inLb });
     expect(stderr).toContain('PF_GATEWAY: gateway 10.99.0.77 does not answer on eth0');
     expect(code).toBe(1);
   });
 
   it('with a pin directory that is on no bpf file system', async () => {
-    const { code, stderr } = await cli(['run', '--config', config({ pinDir: join(folder, 'pins') })], inLb);
+    const { code, stderr } = await pilotfish(['run', '--config', config({ pinDir: join(folder, 'pins') })], {
+      prefix: inLb,
+    });
     expect(stderr).toContain('PF_BPFFS');
     expect(stderr).toContain('mount -t bpf');
     expect(code).toBe(1);
@@ -143,7 +147,7 @@ describe('a store that cannot be reached', () => {
       );
       expect(await ready()).toMatch(/^503 no desired state yet: .*127\.0\.0\.1:1/);
       expect(log).toContain('127.0.0.1:1');
-      const status = await cli(['status', '--socket', socketPath]);
+      const status = await pilotfish(['status', '--socket', socketPath]);
       expect(status.code).toBe(1);
       expect(status.stdout).toContain('NOT READY');
       expect(status.stdout).toContain('no desired state yet');

@@ -1,7 +1,7 @@
 import { chmodSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type CliResult, cli } from '../support/cli.ts';
+import { type CommandResult, pilotfish } from '../support/command.ts';
 import { tcp, tcpFlags } from '../support/frames.ts';
 import { pcapFile } from '../support/pcap.ts';
 import { flowFrame, linesOf, TraceFolder, to } from '../support/trace.ts';
@@ -18,7 +18,7 @@ afterAll(() => folder[Symbol.dispose]());
 
 const file = (name: string): string => folder.file(name);
 const save = (name: string, content: Uint8Array): string => folder.save(name, content);
-const trace = (...args: string[]): Promise<CliResult> => folder.trace(args);
+const trace = (...args: string[]): Promise<CommandResult> => folder.trace(args);
 
 describe('what cannot be traced', () => {
   it('breaks off in the middle: the frames before it are told, and the exit code is 1', async () => {
@@ -91,8 +91,8 @@ describe('what cannot be traced', () => {
   it('a state with mistakes: every one is listed, as check lists them', async () => {
     const path = save('bad.yaml', Buffer.from('vips: {a: {port: 1}, b: {}}'));
     const [traced, checked] = await Promise.all([
-      cli(['trace', '--state', path, '--packet', 'tcp 1.2.3.4:5 > 1.2.3.4:5']),
-      cli(['check', '-f', path]),
+      pilotfish(['trace', '--state', path, '--packet', 'tcp 1.2.3.4:5 > 1.2.3.4:5']),
+      pilotfish(['check', '-f', path]),
     ]);
     expect(traced).toEqual(checked);
     expect([traced.code, traced.stderr.split('\n').length]).toEqual([2, 16]);

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { CliResult } from '../support/cli.ts';
+import type { CommandResult } from '../support/command.ts';
 import type { Segment } from '../support/frames.ts';
 import {
   arp,
@@ -44,7 +44,7 @@ afterAll(() => folder[Symbol.dispose]());
 
 const file = (name: string): string => folder.file(name);
 const save = (name: string, content: Uint8Array): string => folder.save(name, content);
-const trace = (...args: string[]): Promise<CliResult> => folder.trace(args);
+const trace = (...args: string[]): Promise<CommandResult> => folder.trace(args);
 
 /** What a frame becomes, and its line but for the number. */
 interface Case {

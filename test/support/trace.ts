@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type CliResult, cli } from './cli.ts';
+import { type CommandResult, pilotfish } from './command.ts';
 import type { Segment } from './frames.ts';
 import { ethernet, ipv4, tcp } from './frames.ts';
 
@@ -47,7 +47,7 @@ export interface TraceLine {
   readonly outLen: number | null;
 }
 
-export function linesOf({ stdout }: CliResult): TraceLine[] {
+export function linesOf({ stdout }: CommandResult): TraceLine[] {
   return stdout
     .split('\n')
     .slice(0, -1)
@@ -68,9 +68,9 @@ export class TraceFolder implements Disposable {
     return this.file(name);
   }
 
-  /** @param prefix as of `cli` */
-  trace(args: readonly string[], prefix?: readonly string[]): Promise<CliResult> {
-    return cli([...this.args, ...args], prefix);
+  /** @param prefix as of CommandOptions */
+  trace(args: readonly string[], prefix: readonly string[] = []): Promise<CommandResult> {
+    return pilotfish([...this.args, ...args], { prefix });
   }
 
   [Symbol.dispose](): void {

@@ -125,6 +125,14 @@ describe('check', () => {
     expect([code, stdout]).toEqual([0, '- is good: 0 VIPs, 1 pool, 0 reals\n']);
   });
 
+  it('waits for a standard input that is late', async () => {
+    const { code, stderr } = await pilotfish(['check', '-f', '-'], {
+      input: '{"pools": {"web": {}}}',
+      inputAfter: 1_000,
+    });
+    expect([code, stderr]).toEqual([0, '']);
+  });
+
   it('shows every mistake with place, value and fix', async () => {
     const path = await file(
       'bad.yaml',
