@@ -146,7 +146,7 @@ describe('a store that cannot be reached', () => {
         ),
       );
       expect(await ready()).toMatch(/^503 no desired state yet: .*127\.0\.0\.1:1/);
-      expect(log).toContain('127.0.0.1:1');
+      await until('the log names the endpoint', 2_000, () => log.includes('127.0.0.1:1'));
       const status = await pilotfish(['status', '--socket', socketPath]);
       expect(status.code).toBe(1);
       expect(status.stdout).toContain('NOT READY');
