@@ -4,11 +4,20 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 30_000, hookTimeout: 30_000 } },
+      {
+        test: {
+          name: 'unit',
+          include: ['test/unit/**/*.test.ts'],
+          setupFiles: ['test/support/property-seed.ts'],
+          testTimeout: 30_000,
+          hookTimeout: 30_000,
+        },
+      },
       {
         test: {
           name: 'kernel',
           include: ['test/kernel/**/*.test.ts'],
+          setupFiles: ['test/support/property-seed.ts'],
           fileParallelism: false,
           testTimeout: 60_000,
           hookTimeout: 60_000,

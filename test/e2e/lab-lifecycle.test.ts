@@ -54,12 +54,13 @@ describe('lab up and lab down', () => {
   });
 
   // The building takes a few hundred milliseconds: these cut it short before, in the midst of and after the network.
-  it.each([120, 200, 280, 360])('take away a lab that was killed %i ms into its building', async (ms) => {
+  it.each([120, 180, 240, 300])('take away a lab that was killed %i ms into its building', async (ms) => {
     const [command, args] = labArgv('up', { agents: false });
     const building = spawn(command, args, { stdio: 'ignore', detached: true });
     const ended = once(building, 'exit');
     await sleep(ms);
-    process.kill(-building.pid!, 'SIGKILL');
+    // On a quick machine the last of them come too late; what stands then has to go all the same.
+    if (building.exitCode === null) process.kill(-building.pid!, 'SIGKILL');
     await ended;
 
     const lab = await Lab.up({ agents: false });
