@@ -179,11 +179,13 @@ async function tell(): Promise<void> {
   await removeVip(lab);
 }
 
+let interrupted = false;
 for (const [signal, code] of [
   ['SIGINT', 130],
   ['SIGTERM', 143],
 ] as const)
   process.once(signal, async () => {
+    interrupted = true;
     console.log(`\n${signal}: removing the lab`);
     await removeLab();
     process.exit(code);
@@ -192,6 +194,8 @@ for (const [signal, code] of [
 try {
   await tell();
 } catch (error) {
+  // Whatever broke off because the lab went away: the handler of the signal ends the process.
+  if (interrupted) await new Promise(() => {});
   story.broken(error instanceof PilotfishError ? error.describe() : error);
 }
 process.exit(story.end());
