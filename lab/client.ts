@@ -158,8 +158,12 @@ export class LabClient {
   }
 
   /** Makes `count` TCP connections with one HTTP request each and waits for the last. */
-  async connections(count: number, options: TargetOptions & { readonly concurrency?: number }): Promise<Connection[]> {
-    const job: ConnectionsJob = { target: target(options, '/'), count, concurrency: options.concurrency ?? 50 };
+  async connections(
+    count: number,
+    options: TargetOptions & Partial<Pick<ConnectionsJob, 'concurrency' | 'firstPort'>>,
+  ): Promise<Connection[]> {
+    const { concurrency = 50, firstPort } = options;
+    const job: ConnectionsJob = { target: target(options, '/'), count, concurrency, ...(firstPort && { firstPort }) };
     const argv = [driverFile('connections'), JSON.stringify(job)];
     return parseLines<Connection>(await runIn(this.host.namespace, process.execPath, argv));
   }

@@ -7,7 +7,7 @@ import { PilotfishError } from '../src/core/errors.ts';
 import { clientPortsTo } from './capture.ts';
 import { Story } from './demo-story.ts';
 import { Lab } from './lab.ts';
-import { drainDeadline, firstAnswer, lastFailure, shares, worstShare } from './measure.ts';
+import { drainDeadline, FIRST_PORT, firstAnswer, lastFailure, shares, worstShare } from './measure.ts';
 import { removeLab } from './remove.ts';
 import { until } from './until.ts';
 
@@ -62,7 +62,7 @@ async function deploy(lab: Lab): Promise<void> {
 
 async function balance(lab: Lab): Promise<void> {
   story.step('2,000 connections through the VIP');
-  const connections = await lab.client.connections(2_000, { vip });
+  const connections = await lab.client.connections(2_000, { vip, firstPort: FIRST_PORT });
   const spread = shares(connections, weights);
   story.table(
     ['real', 'weight', 'expected', 'measured'],

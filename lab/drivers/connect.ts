@@ -21,7 +21,8 @@ export interface Connection {
   readonly error?: string;
 }
 
-export function connectOnce(target: Target): Promise<Connection> {
+/** @param localPort source port; undefined: the kernel chooses */
+export function connectOnce(target: Target, localPort?: number): Promise<Connection> {
   const start = Date.now();
   const begun = performance.now();
   return new Promise((resolve) => {
@@ -32,15 +33,18 @@ export function connectOnce(target: Target): Promise<Connection> {
     const fail = (error: NodeJS.ErrnoException) => finish({ error: error.code ?? error.message });
     const { address, port, path } = target;
     const headers = { connection: 'close' };
-    const asked = request({ host: address, port, path, headers, agent: false }, (response) => {
-      response.once('error', fail);
-      response.once('end', () => {
-        const real = response.headers['x-real'];
-        if (response.statusCode !== 200) finish({ error: `STATUS_${response.statusCode}` });
-        else finish(typeof real === 'string' ? { real } : { error: 'NO_X_REAL' });
-      });
-      response.resume();
-    });
+    const asked = request(
+      { host: address, port, path, headers, agent: false, ...(localPort && { localPort }) },
+      (response) => {
+        response.once('error', fail);
+        response.once('end', () => {
+          const real = response.headers['x-real'];
+          if (response.statusCode !== 200) finish({ error: `STATUS_${response.statusCode}` });
+          else finish(typeof real === 'string' ? { real } : { error: 'NO_X_REAL' });
+        });
+        response.resume();
+      },
+    );
     const timer = setTimeout(() => {
       asked.destroy(Object.assign(new Error('no answer in time'), { code: 'TIMEOUT' }));
     }, target.timeoutMs);

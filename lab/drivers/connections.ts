@@ -6,6 +6,8 @@ export interface ConnectionsJob {
   readonly count: number;
   /** How many are open at once. */
   readonly concurrency: number;
+  /** Source port of the first connection, the next ones count up; without it the kernel chooses. */
+  readonly firstPort?: number;
 }
 
 const job = JSON.parse(process.argv[2] ?? '') as ConnectionsJob;
@@ -13,8 +15,9 @@ let begun = 0;
 
 async function worker(): Promise<void> {
   while (begun < job.count) {
+    const localPort = job.firstPort === undefined ? undefined : job.firstPort + begun;
     begun++;
-    process.stdout.write(`${JSON.stringify(await connectOnce(job.target))}\n`);
+    process.stdout.write(`${JSON.stringify(await connectOnce(job.target, localPort))}\n`);
   }
 }
 

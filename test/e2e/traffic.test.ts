@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Lab } from '../../lab/lab.ts';
-import { drainDeadline, firstAnswer, lastFailure, shares, worstShare } from '../../lab/measure.ts';
+import { drainDeadline, FIRST_PORT, firstAnswer, lastFailure, shares, worstShare } from '../../lab/measure.ts';
 import { until } from '../../lab/until.ts';
 import type { AgentState } from '../../src/agent-state.ts';
 import { pilotfish } from '../support/command.ts';
@@ -51,7 +51,7 @@ describe.skipIf(needs('etcd', 'etcdctl', 'nginx', 'ip', 'tc', 'ethtool'))('traff
       what: 'the weight is in force',
       timeoutMs: 2_000,
     });
-    const connections = await lab.client.connections(2_000, { vip });
+    const connections = await lab.client.connections(2_000, { vip, firstPort: FIRST_PORT });
     expect(connections.filter((c) => c.error !== undefined)).toEqual([]);
     expect(worstShare(shares(connections, weights))).toBeLessThan(3);
   });
