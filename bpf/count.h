@@ -1,52 +1,59 @@
 // SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0)
-/* count: one counter a reason, traffic by VIP and by real. Counting never changes a verdict. */
+/* count: one counter a reason and an event, traffic by VIP and by real. Counting never changes a verdict. */
 #ifndef PILOTFISH_COUNT_H
 #define PILOTFISH_COUNT_H
 
 #include "maps.h"
 #include "packet.h"
+#include "trace.h"
 
-INLINE void add_traffic(void *map, __u32 number, __u32 bytes)
+INLINE void add_one(void *map, __u32 index)
+{
+	__u64 *counter = bpf_map_lookup_elem(map, &index);
+
+	if (counter)
+		(*counter)++;
+}
+
+INLINE void count_event(__u32 event)
+{
+	add_one(&events, event);
+	trace_event(event);
+}
+
+INLINE void add_traffic(void *map, __u32 number, const struct packet *p)
 {
 	struct pf_traffic *traffic = bpf_map_lookup_elem(map, &number);
 
 	if (!traffic)
 		return;
 	traffic->packets++;
-	traffic->bytes += bytes;
+	traffic->bytes += p->length;
+	if (likely(p->use == PF_HIT))
+		traffic->hits++;
+	else if (p->use == PF_NEW_FLOW)
+		traffic->new_flows++;
+	else if (p->use == PF_MISS)
+		traffic->misses++;
 }
 
-INLINE void tell(const struct packet *p, __u32 reason)
+/* What went to a real. */
+INLINE void count_traffic(const struct packet *p)
 {
-	__u32 first = 0;
-	struct pf_decision *decision = bpf_map_lookup_elem(&decisions, &first);
-
-	if (!decision)
-		return;
-	decision->reason = reason;
-	decision->path = p->path;
-	decision->vip = p->vip.number;
-	decision->pool = p->vip.pool;
-	decision->real = p->real_number;
-	decision->slot = p->slot;
-	decision->found = p->found;
+	add_traffic(&vip_traffic, p->vip->number, p);
+	add_traffic(&real_traffic, p->real_number, p);
 }
 
-/* Counts the reason and turns it into what XDP does with the packet. */
-INLINE int count(const struct packet *p, __u32 reason)
+/* Counts the reason, and says what XDP does with the packet. */
+INLINE int count(__u32 reason)
 {
-	__u64 *counter = bpf_map_lookup_elem(&reasons, &reason);
-
-	if (counter)
-		(*counter)++;
-	if (constants.tracing)
-		tell(p, reason);
-	if (reason == PF_FORWARDED) {
-		add_traffic(&vip_traffic, p->vip.number, p->length);
-		add_traffic(&real_traffic, p->real_number, p->length);
+	add_one(&reasons, reason);
+	trace_reason(reason);
+	if (likely(reason == PF_FORWARDED))
+		return constants.egress ? bpf_redirect(constants.egress, 0) : XDP_TX;
+	if (reason > PF_FORWARDED)
 		return XDP_TX;
-	}
-	return reason <= PF_NOT_VIP ? XDP_PASS : XDP_DROP;
+	return reason < PF_FRAGMENT ? XDP_PASS : XDP_DROP;
 }
 
 #endif

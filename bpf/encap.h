@@ -1,118 +1,195 @@
 // SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0)
-/* encap: puts the outer header in front and addresses the frame to the gateway. The only step that moves the head. */
+/* encap: puts the outer header in front and addresses the frame. Whether it fits was asked before. */
 #ifndef PILOTFISH_ENCAP_H
 #define PILOTFISH_ENCAP_H
 
-#include <linux/if_ether.h>
-#include <linux/in.h>
-#include <linux/ip.h>
-#include <linux/ipv6.h>
-#include <bpf/bpf_endian.h>
-#include "maps.h"
-#include "packet.h"
+#include "checksum.h"
+#include "parse.h"
 
-#define PF_IP_DF 0x4000
 #define PF_OUTER_TTL 64
+#define PF_GUE_PORTS 0xc000 /* source ports: 49152 and above, 14 bits of them */
 
-INLINE int has_gateway(const struct pf_settings *s)
+INLINE int is_unknown(const __u8 mac[ETH_ALEN])
 {
-	__u8 any = 0;
-
-#pragma clang loop unroll(full)
-	for (int i = 0; i < ETH_ALEN; i++)
-		any |= s->gateway_mac[i];
-	return any != 0;
+	return !(*(const __u32 *)mac | *(const __u16 *)(mac + 4));
 }
 
-/* RFC 1071, over a header without options whose checksum field is 0. */
-INLINE __u16 ipv4_checksum(const struct iphdr *ip)
+INLINE __u32 outer_size(const struct pf_real *real)
 {
-	const __u16 *half = (const __u16 *)ip;
-	__u32 sum = 0;
+	__u32 ip = real->family == PF_FAMILY_V4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 
-#pragma clang loop unroll(full)
-	for (int i = 0; i < (int)sizeof(*ip) / 2; i++)
-		sum += half[i];
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (__u16)~sum;
+	if (real->encap == PF_ENCAP_L2)
+		return 0;
+	return real->encap == PF_ENCAP_GUE ? ip + sizeof(struct udphdr) : ip;
+}
+
+/* Tags of the frame stay, unless it leaves by another interface. */
+INLINE __u32 kept_tags(const struct packet *p)
+{
+	return constants.egress ? 0 : p->l3 - sizeof(struct ethhdr);
+}
+
+/*
+ * Makes the frame longer in front and writes all of the Ethernet header but its destination. Returns where the IP
+ * header starts, with size bytes that may be written; null when the driver has no room.
+ */
+INLINE void *push_header(struct xdp_md *ctx, const struct packet *p, const struct pf_settings *s, __be16 ethertype,
+			 __u32 size)
+{
+	__u32 tags = kept_tags(p), dropped = p->l3 - sizeof(struct ethhdr) - tags;
+	struct mac_pair *macs;
+	void *ip;
+
+	if ((size || dropped) && bpf_xdp_adjust_head(ctx, (int)dropped - (int)size))
+		return 0;
+	macs = frame_start(ctx);
+	if (unlikely(tags) && size) {
+		const __u64 *before = (void *)(macs + 1) + size;
+
+		if ((const void *)(before + 1) > frame_end(ctx))
+			return 0;
+		*(__u64 *)(macs + 1) = *before;
+	}
+	ip = (void *)macs + sizeof(struct ethhdr) + (tags & 15);
+	if ((void *)(macs + 1) > frame_end(ctx) || ip + size > frame_end(ctx))
+		return 0;
+	*macs = *(const struct mac_pair *)s->gateway_mac;
+	((__be16 *)ip)[-1] = ethertype;
+	return ip;
 }
 
 INLINE __u8 inner_protocol(const struct packet *p)
 {
-	return p->key.family == PF_FAMILY_V4 ? IPPROTO_IPIP : IPPROTO_IPV6;
+	return p->family == PF_FAMILY_V4 ? IPPROTO_IPIP : IPPROTO_IPV6;
 }
 
-/* RFC 2003 and RFC 4213, but for the id, which is 0: with DF set it means nothing (RFC 6864). */
-INLINE void write_outer_ipv4(struct iphdr *ip, const struct packet *p, const struct pf_settings *s)
+/* RFC 2003 and RFC 4213, but for the id, which is 0: with DF set it means nothing (RFC 6864). Returns the sum of both addresses. */
+INLINE __u64 write_outer_ipv4(__u32 *word, const struct packet *p, const struct pf_settings *s, __u8 protocol, __u32 size)
 {
-	__builtin_memset(ip, 0, sizeof(*ip));
-	ip->version = 4;
-	ip->ihl = sizeof(*ip) / 4;
-	ip->tos = p->tos;
-	ip->tot_len = bpf_htons((__u16)(p->length + sizeof(*ip)));
-	ip->frag_off = bpf_htons(PF_IP_DF);
-	ip->ttl = PF_OUTER_TTL;
-	ip->protocol = inner_protocol(p);
-	ip->saddr = s->outer_v4 | ((__u32)p->hash & s->outer_v4_host);
-	ip->daddr = p->real.address[0];
-	ip->check = ipv4_checksum(ip);
+	__u32 source = s->outer_v4 | ((__u32)p->hash & s->outer_v4_host), destination = p->real->address[0];
+	__u64 addresses = (__u64)source + destination;
+
+	word[0] = bpf_htonl(0x45000000) | (__u32)p->tos << 8 | (__u32)bpf_htons(p->length + size) << 16;
+	word[1] = bpf_htonl(PF_IP_DF);
+	word[2] = PF_OUTER_TTL | (__u32)protocol << 8;
+	word[3] = source;
+	word[4] = destination;
+	word[2] |= (__u32)checksum(addresses + word[0] + word[1] + word[2]) << 16;
+	return addresses;
 }
 
-/* RFC 2473. The flow label tells routers that look no deeper which flow it is (RFC 6438). */
-INLINE void write_outer_ipv6(struct ipv6hdr *ip, const struct packet *p, const struct pf_settings *s)
+/* RFC 2473. The flow label tells routers that look no deeper which flow it is (RFC 6438). Returns the sum of both addresses. */
+INLINE __u64 write_outer_ipv6(__u32 *word, const struct packet *p, const struct pf_settings *s, __u8 protocol, __u32 size)
 {
 	__u32 low = (__u32)p->hash, high = (__u32)(p->hash >> 32);
+	__u64 addresses = 0;
 
-	*(__be32 *)ip = bpf_htonl(6u << 28 | (__u32)p->tos << 20 | (high & 0xfffff));
-	ip->payload_len = bpf_htons((__u16)p->length);
-	ip->nexthdr = inner_protocol(p);
-	ip->hop_limit = PF_OUTER_TTL;
-	__builtin_memcpy(&ip->saddr, s->outer_v6, sizeof(ip->saddr));
-	ip->saddr.in6_u.u6_addr32[2] |= high & s->outer_v6_host[0];
-	ip->saddr.in6_u.u6_addr32[3] |= low & s->outer_v6_host[1];
-	__builtin_memcpy(&ip->daddr, p->real.address, sizeof(ip->daddr));
+	word[0] = bpf_htonl(6u << 28 | (__u32)p->tos << 20 | (high & 0xfffff));
+	word[1] = bpf_htons(p->length + size - sizeof(struct ipv6hdr)) | (__u32)protocol << 16 | PF_OUTER_TTL << 24;
+	word[2] = s->outer_v6[0];
+	word[3] = s->outer_v6[1];
+	word[4] = s->outer_v6[2] | (high & s->outer_v6_host[0]);
+	word[5] = s->outer_v6[3] | (low & s->outer_v6_host[1]);
+	__builtin_memcpy(word + 6, p->real->address, sizeof(p->real->address));
+#pragma clang loop unroll(full)
+	for (int i = 2; i < 10; i++)
+		addresses += word[i];
+	return addresses;
 }
 
-/* Grows the frame in front by an outer header of this size. Null when the driver has no room. */
-INLINE void *push_outer(struct xdp_md *ctx, const struct pf_settings *s, __be16 ethertype, int size)
+/*
+ * The sum of the whole inner packet, without a look at its payload: a segment with its pseudo header sums up to 0, and
+ * so does an IPv4 header. What has no checksum that covers all of it is summed up.
+ */
+INLINE __u64 inner_sum(struct xdp_md *ctx, const struct packet *p)
 {
-	struct ethhdr *eth;
+	const __u32 *ip = at(ctx, p, 0);
+	const struct udphdr *udp = at(ctx, p, p->l4);
+	__be16 length = bpf_htons(p->length - p->l4);
+	__u64 pseudo = (__u64)length + ((__u32)p->protocol << 8);
 
-	if (bpf_xdp_adjust_head(ctx, -size))
-		return 0;
-	eth = (void *)(long)ctx->data;
-	/* Cannot fail: the frame was longer than this before it grew. */
-	if ((void *)(eth + 1) + size > (void *)(long)ctx->data_end)
-		return 0;
-	__builtin_memcpy(eth->h_dest, s->gateway_mac, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, s->own_mac, ETH_ALEN);
-	eth->h_proto = ethertype;
-	return eth + 1;
+	if ((const void *)(ip + 5) > frame_end(ctx) || (const void *)(udp + 1) > frame_end(ctx) || p->icmp || p->fragment ||
+	    (p->protocol == IPPROTO_UDP && (!udp->check || udp->len != length)))
+		return sum_frame(ctx, p->l3, p->length);
+	if (p->family == PF_FAMILY_V4)
+		return (__u16)~fold(pseudo + (__u32)p->addresses[0] + (p->addresses[0] >> 32));
+	if (p->l4 != sizeof(struct ipv6hdr))
+		return sum_frame(ctx, p->l3, p->length);
+	return (__u64)(__u16)~fold(pseudo) + ip[0] + ip[1];
+}
+
+/* Variant 1: the packet itself follows the UDP header. addresses: their sum; inner: that of the packet. */
+INLINE void write_gue(struct udphdr *udp, const struct packet *p, __u64 addresses, __u64 inner)
+{
+	__be16 length = bpf_htons(p->length + sizeof(*udp)), source = bpf_htons(PF_GUE_PORTS | ((p->hash >> 48) & 0x3fff));
+	__u16 check = 0;
+
+	if (p->real->gue_checksum) {
+		check = checksum(addresses + inner + ((__u32)IPPROTO_UDP << 8) + 2ull * length + source + p->real->gue_port);
+		if (!check)
+			check = 0xffff;
+	}
+	udp->source = source;
+	udp->dest = p->real->gue_port;
+	udp->len = length;
+	udp->check = check;
+}
+
+INLINE int encap_over_ipv4(struct xdp_md *ctx, const struct packet *p, const struct pf_settings *s, int is_gue, __u64 inner)
+{
+	__u32 size = sizeof(struct iphdr) + (is_gue ? sizeof(struct udphdr) : 0);
+	__u32 *ip = push_header(ctx, p, s, bpf_htons(ETH_P_IP), size);
+	__u64 addresses;
+
+	if (!ip)
+		return PF_NO_HEADROOM;
+	addresses = write_outer_ipv4(ip, p, s, is_gue ? IPPROTO_UDP : inner_protocol(p), size);
+	if (is_gue)
+		write_gue((struct udphdr *)(ip + sizeof(struct iphdr) / 4), p, addresses, inner);
+	return PF_FORWARDED;
+}
+
+INLINE int encap_over_ipv6(struct xdp_md *ctx, const struct packet *p, const struct pf_settings *s, int is_gue, __u64 inner)
+{
+	__u32 size = sizeof(struct ipv6hdr) + (is_gue ? sizeof(struct udphdr) : 0);
+	__u32 *ip = push_header(ctx, p, s, bpf_htons(ETH_P_IPV6), size);
+	__u64 addresses;
+
+	if (!ip)
+		return PF_NO_HEADROOM;
+	addresses = write_outer_ipv6(ip, p, s, is_gue ? IPPROTO_UDP : inner_protocol(p), size);
+	if (is_gue)
+		write_gue((struct udphdr *)(ip + sizeof(struct ipv6hdr) / 4), p, addresses, inner);
+	return PF_FORWARDED;
+}
+
+/* No outer header: the real is on the same segment. */
+INLINE int address_frame(struct xdp_md *ctx, const struct packet *p, const struct pf_settings *s)
+{
+	__be16 ethertype = p->family == PF_FAMILY_V4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
+	struct mac_pair *macs;
+
+	if (!push_header(ctx, p, s, ethertype, 0))
+		return PF_NO_HEADROOM;
+	macs = frame_start(ctx);
+	if ((void *)(macs + 1) > frame_end(ctx))
+		return PF_NO_HEADROOM;
+	macs->destination = *(const struct mac *)p->real->mac;
+	return PF_FORWARDED;
 }
 
 INLINE int encap_packet(struct xdp_md *ctx, const struct packet *p, const struct pf_settings *s)
 {
-	int over_ipv4 = p->real.family == PF_FAMILY_V4;
-	int size = over_ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
-	void *outer;
+	int is_gue = p->real->encap == PF_ENCAP_GUE;
+	__u64 inner = 0;
 
-	if (!has_gateway(s))
-		return PF_NO_GATEWAY;
-	if (p->length + size > s->mtu)
-		return PF_TOO_BIG;
-	if (over_ipv4) {
-		outer = push_outer(ctx, s, bpf_htons(ETH_P_IP), sizeof(struct iphdr));
-		if (!outer)
-			return PF_NO_HEADROOM;
-		write_outer_ipv4(outer, p, s);
-	} else {
-		outer = push_outer(ctx, s, bpf_htons(ETH_P_IPV6), sizeof(struct ipv6hdr));
-		if (!outer)
-			return PF_NO_HEADROOM;
-		write_outer_ipv6(outer, p, s);
-	}
-	return PF_FORWARDED;
+	if (unlikely(p->real->encap == PF_ENCAP_L2))
+		return address_frame(ctx, p, s);
+	if (is_gue && p->real->gue_checksum)
+		inner = inner_sum(ctx, p);
+	if (p->real->family == PF_FAMILY_V4)
+		return is_gue ? encap_over_ipv4(ctx, p, s, 1, inner) : encap_over_ipv4(ctx, p, s, 0, 0);
+	return is_gue ? encap_over_ipv6(ctx, p, s, 1, inner) : encap_over_ipv6(ctx, p, s, 0, 0);
 }
 
 #endif

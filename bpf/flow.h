@@ -2,45 +2,48 @@
 /*
  * flow: the flow cache. A set-associative table in a plain array: a packet touches one cache line, no lock is taken
  * and no memory is allocated. Every CPU has buckets of its own, and a CPU runs one packet at a time, so entries need
- * no atomics. An entry whose real has gone on to another generation is void.
+ * no atomics. An entry whose real has gone on to another generation is void. docs/decisions/0001-flow-cache.md.
  */
 #ifndef PILOTFISH_FLOW_H
 #define PILOTFISH_FLOW_H
 
+#include "budget.h"
+#include "count.h"
 #include "maps.h"
 #include "packet.h"
 
 #define PF_BUCKET_ENTRIES 8
+#define PF_TAG 0x3fffffff
+#define PF_TICKS 0x3ff
 
-/* A few hundred milliseconds to seconds a tick, by the kernel's HZ: only the order of two stamps matters. */
-INLINE __u8 flow_time(void)
+INLINE __u32 tick(void)
 {
-	return (__u8)(bpf_jiffies64() >> 8);
-}
-
-INLINE __u64 flow_entry(const struct packet *p, __u8 now)
-{
-	return (__u32)p->hash | (__u64)p->real_number << 32 | (__u64)p->real.generation << 48 | (__u64)now << 56;
+	return (bpf_jiffies64() >> constants.tick_shift) & PF_TICKS;
 }
 
 INLINE __u32 entry_tag(__u64 entry)
 {
-	return (__u32)entry;
+	return entry & PF_TAG;
+}
+
+INLINE __u32 entry_time(__u64 entry)
+{
+	return (entry >> 30) & PF_TICKS;
 }
 
 INLINE __u32 entry_real(__u64 entry)
 {
-	return (__u16)(entry >> 32);
+	return (__u16)(entry >> 40);
 }
 
 INLINE __u8 entry_generation(__u64 entry)
 {
-	return (__u8)(entry >> 48);
+	return (__u8)(entry >> 56);
 }
 
-INLINE __u8 entry_time(__u64 entry)
+INLINE __u64 flow_entry(const struct packet *p, __u32 now)
 {
-	return (__u8)(entry >> 56);
+	return (p->hash & PF_TAG) | (__u64)now << 30 | (__u64)p->real_number << 40 | (__u64)p->real->generation << 56;
 }
 
 INLINE struct pf_flow_bucket *flow_bucket(const struct packet *p)
@@ -51,58 +54,93 @@ INLINE struct pf_flow_bucket *flow_bucket(const struct packet *p)
 	return bpf_map_lookup_elem(&flows, &index);
 }
 
-/* Sets the packet's real from the cache; 0 if the cache has none that still holds. */
-INLINE int find_flow(struct packet *p, struct pf_flow_bucket *bucket)
+/* TCP says itself when a flow is over; UDP falls silent. */
+INLINE int is_too_old(const struct packet *p, __u64 entry, __u32 now)
 {
-	__u8 now = flow_time();
+	return p->protocol != IPPROTO_TCP && ((now - entry_time(entry)) & PF_TICKS) > p->vip->udp_timeout;
+}
+
+/* Writes an entry anew, wherever in its bucket it is. */
+INLINE void replace_entry(struct pf_flow_bucket *bucket, __u64 before, __u64 now)
+{
+#pragma clang loop unroll(full)
+	for (int i = 0; i < PF_BUCKET_ENTRIES; i++)
+		if (bucket->entry[i] == before)
+			bucket->entry[i] = now;
+}
+
+/*
+ * The entry with the flow's tag, or 0. A flow has one at most. Its value and not its place, which would have the verifier
+ * follow eight places through all that comes later.
+ */
+INLINE __u64 entry_of(const struct packet *p, const struct pf_flow_bucket *bucket)
+{
+	__u32 tag = p->hash & PF_TAG;
 
 #pragma clang loop unroll(full)
-	for (int i = 0; i < PF_BUCKET_ENTRIES; i++) {
-		__u64 entry = bucket->entry[i];
-		__u32 number = entry_real(entry);
-		struct pf_real *real;
-
-		if (entry_tag(entry) != (__u32)p->hash || !number)
-			continue;
-		real = bpf_map_lookup_elem(&reals, &number);
-		if (!real || real->family == PF_FAMILY_NONE || real->generation != entry_generation(entry))
-			continue;
-		p->real_number = number;
-		p->real = *real;
-		p->path = PF_PATH_CACHE;
-		if (entry_time(entry) != now)
-			bucket->entry[i] = flow_entry(p, now);
-		return 1;
-	}
+	for (int i = 0; i < PF_BUCKET_ENTRIES; i++)
+		if (entry_tag(bucket->entry[i]) == tag && bucket->entry[i])
+			return bucket->entry[i];
 	return 0;
 }
 
-/* How gladly an entry is given up: its own flow's first, then an empty one, then the longest unused. */
-INLINE __u32 eviction_rank(__u64 entry, __u32 tag, __u8 now)
+/* Sets the packet's real from the cache; 0 if the cache has none that still holds. */
+INLINE int find_flow(struct packet *p, struct pf_flow_bucket *bucket)
 {
-	if (entry_tag(entry) == tag)
-		return 512;
-	if (!entry_real(entry))
-		return 256;
-	return (__u8)(now - entry_time(entry));
+	__u64 entry = entry_of(p, bucket);
+	__u32 number = entry_real(entry), now = tick();
+	const struct pf_real *real = bpf_map_lookup_elem(&reals, &number);
+
+	if (!entry || !real || real->generation != entry_generation(entry) || real->encap == PF_ENCAP_NONE)
+		return 0;
+	if (is_too_old(p, entry, now))
+		return 0;
+	p->real_number = number;
+	p->real = real;
+	/* Errors about a flow are no use of it. */
+	if (unlikely(entry_time(entry) != now) && !p->icmp)
+		replace_entry(bucket, entry, flow_entry(p, now));
+	trace_real(p, PF_PATH_CACHE);
+	return 1;
 }
 
-INLINE void remember_flow(const struct packet *p, struct pf_flow_bucket *bucket)
+/* How gladly an entry is given up: its own flow's first, then an empty one, then the longest unused. */
+INLINE __u32 eviction_rank(__u64 entry, __u32 tag, __u32 now)
 {
-	__u8 now = flow_time();
-	/* Among equals it is the hash that chooses: in a burst, all entries of a bucket are of one tick. */
-	__u32 victim = (__u32)(p->hash >> 60), best = 0;
+	if (!entry_real(entry))
+		return PF_TICKS + 1;
+	if (entry_tag(entry) == tag)
+		return PF_TICKS + 2;
+	return (now - entry_time(entry)) & PF_TICKS;
+}
+
+/*
+ * The place of the entry to give up. Rank and place are compared as one number, in which the hash turns the places round: among
+ * equals, and in a burst all entries of a bucket are of one tick, it is the hash that chooses.
+ */
+INLINE __u32 place_to_take(const struct packet *p, const struct pf_flow_bucket *bucket, __u32 now)
+{
+	__u32 turn = (__u32)(p->hash >> 61), best = 0;
 
 #pragma clang loop unroll(full)
-	for (int i = 0; i < PF_BUCKET_ENTRIES; i++) {
-		__u32 rank = eviction_rank(bucket->entry[i], (__u32)p->hash, now);
+	for (__u32 i = 0; i < PF_BUCKET_ENTRIES; i++) {
+		__u32 rank = eviction_rank(bucket->entry[i], p->hash & PF_TAG, now) * PF_BUCKET_ENTRIES | (i ^ turn);
 
-		if (rank > best) {
+		if (rank > best)
 			best = rank;
-			victim = i;
-		}
 	}
-	bucket->entry[victim & (PF_BUCKET_ENTRIES - 1)] = flow_entry(p, now);
+	return (best ^ turn) & (PF_BUCKET_ENTRIES - 1);
+}
+
+INLINE void remember_flow(struct packet *p, struct pf_flow_bucket *bucket)
+{
+	__u32 now = tick();
+
+	if (unlikely(!may_remember())) {
+		count_event(PF_EVENT_FLOOD);
+		return;
+	}
+	bucket->entry[place_to_take(p, bucket, now)] = flow_entry(p, now);
 }
 
 #endif

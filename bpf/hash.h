@@ -5,18 +5,21 @@
 
 #include "packet.h"
 
+enum hash_mode { HASH_5_TUPLE = 0, HASH_SOURCE = 1, HASH_PORT = 2, HASH_PAIR = 3 };
+
 INLINE __u64 hash_word(__u64 hash, __u64 word, __u64 key)
 {
 	hash = (hash ^ word) * key;
 	return hash ^ (hash >> 32);
 }
 
-INLINE void hash_flow(struct packet *p, const struct pf_settings *s)
+/* Modes 5-tuple and address pair, which has no ports. */
+INLINE __u64 hash_flow(const struct packet *p, const struct pf_settings *s, __u64 mode)
 {
-	__u64 last = p->ports | (__u64)p->key.protocol << 32;
-	__u64 hash = hash_word(s->hash_key[0], p->addresses[0], s->hash_key[1]);
+	__u64 last = (mode == HASH_PAIR ? 0 : p->ports) | (__u64)p->protocol << 32;
+	__u64 hash = hash_word(s->hash_key[0] ^ mode, p->addresses[0], s->hash_key[1]);
 
-	if (p->key.family == PF_FAMILY_V4) {
+	if (p->family == PF_FAMILY_V4) {
 		hash = hash_word(hash, last, s->hash_key[2]);
 	} else {
 		hash = hash_word(hash, p->addresses[1], s->hash_key[2]);
@@ -24,7 +27,39 @@ INLINE void hash_flow(struct packet *p, const struct pf_settings *s)
 		hash = hash_word(hash, p->addresses[3], s->hash_key[4]);
 		hash = hash_word(hash, last, s->hash_key[5]);
 	}
-	p->hash = hash_word(hash, 0, s->hash_key[6]);
+	return hash_word(hash, 0, s->hash_key[6]);
+}
+
+INLINE __u64 hash_source(const struct packet *p, const struct pf_settings *s)
+{
+	__u64 hash = s->hash_key[0] ^ HASH_SOURCE;
+
+	if (p->family == PF_FAMILY_V4) {
+		hash = hash_word(hash, (__u32)p->addresses[0], s->hash_key[1]);
+	} else {
+		hash = hash_word(hash, p->addresses[0], s->hash_key[1]);
+		hash = hash_word(hash, p->addresses[2], s->hash_key[2]);
+		hash = hash_word(hash, 0, s->hash_key[3]); /* else the last bytes take part in too little */
+	}
+	return hash_word(hash, 0, s->hash_key[6]);
+}
+
+INLINE __u64 hash_port(const struct packet *p, const struct pf_settings *s)
+{
+	__u64 word = p->ports >> 16 | (__u64)p->protocol << 32;
+	__u64 hash = hash_word(s->hash_key[0] ^ HASH_PORT, word, s->hash_key[1]);
+
+	return hash_word(hash, 0, s->hash_key[6]);
+}
+
+/* The hash that chooses the ring slot: the flow's own, unless the VIP asks for less. */
+INLINE __u64 hash_for_ring(const struct packet *p, const struct pf_settings *s)
+{
+	if (unlikely(p->vip->flags & PF_HASH_SOURCE))
+		return hash_source(p, s);
+	if (unlikely(p->vip->flags & PF_HASH_PORT))
+		return hash_port(p, s);
+	return p->hash;
 }
 
 #endif

@@ -14,64 +14,125 @@
 /* Slots of a ring: prime, as Maglev needs it. */
 enum pf_ring_size { PF_RING_SLOTS = 65537 };
 
-enum pf_family { PF_FAMILY_NONE = 0, PF_FAMILY_V4 = 4, PF_FAMILY_V6 = 6 };
+/* Bits of the address filter, a power of two. */
+enum pf_filter_size { PF_FILTER_BITS = 65536, PF_FILTER_WORDS = 1024 };
+
+/* PF_FAMILY_PREFIX: word 0 of the address is the number of a VIP's prefix, as the map prefixes has it. */
+enum pf_family { PF_FAMILY_NONE = 0, PF_FAMILY_PREFIX = 1, PF_FAMILY_V4 = 4, PF_FAMILY_V6 = 6 };
 
 /*
  * Why a packet was passed, dropped or sent: one counter each. The names are public: metrics, trace and the
- * reference use them in lower case without the prefix. Add new ones before PF_REASON_COUNT.
+ * reference use them in lower case without the prefix. Passing ones first, then dropping ones, then sending ones.
  */
 enum pf_reason {
 	PF_NOT_IP = 0,	/* pass: neither IPv4 nor IPv6 */
 	PF_UNREADABLE,	/* pass: too short or too strange to tell whether it is for a VIP */
 	PF_NOT_VIP,	/* pass: no VIP with this address, protocol and port */
-	PF_FRAGMENT,	/* drop: a fragment for a VIP's address */
+	PF_ICMP_OTHER,	/* pass: ICMP to a VIP's address, but no echo to answer and no error about a VIP's flow */
+	PF_LOCAL_REAL,	/* pass: the real is this host */
+	PF_FRAGMENT,	/* drop: a fragment for a VIP that takes none */
 	PF_IP_OPTIONS,	/* drop: IPv4 options on a packet for a VIP's address */
 	PF_MALFORMED,	/* drop: lengths of a packet for a VIP's address contradict each other */
-	PF_NO_REAL,	/* drop: the ring of the VIP's pool is empty */
-	PF_NO_RING,	/* drop: the VIP's pool has no ring: a fault of the agent */
+	PF_NO_REAL,	/* drop: the ring of the pool is empty */
+	PF_NO_RING,	/* drop: the pool has no ring: a fault of the agent */
 	PF_VOID_REAL,	/* drop: the ring names a real that is not there: a fault of the agent */
 	PF_NO_GATEWAY,	/* drop: the next hop's MAC address is not known */
-	PF_TOO_BIG,	/* drop: would exceed the MTU once encapsulated */
+	PF_NO_NEIGHBOUR, /* drop: the MAC address of a real with encap l2 is not known */
+	PF_TOO_BIG,	/* drop: would exceed the MTU once encapsulated, and nobody is told */
+	PF_TOO_BIG_LIMITED, /* drop: the same, and the sender is not told because of the rate limit */
 	PF_NO_HEADROOM, /* drop: the driver leaves no room for the outer header */
-	PF_FORWARDED,	/* sent: encapsulated towards a real */
+	PF_NESTED,	/* drop: a tunnel to this host inside a tunnel to this host */
+	PF_FORWARDED,	/* sent: to a real */
+	PF_ECHO_ANSWERED, /* sent: an echo reply, back to where the request came from */
+	PF_TOO_BIG_ANSWERED, /* sent: fragmentation needed or packet too big, back to the sender */
 	PF_REASON_COUNT
 };
 
-/* Which protocols the VIPs of one address serve; a bit set in struct pf_address. */
-enum pf_served { PF_SERVES_TCP = 1, PF_SERVES_UDP = 2 };
-
-/* Key of the map vips. Port 0 stands for every port; an exact port wins. */
-struct pf_vip_key {
-	__be32 address[4];
-	__be16 port;
-	__u8 protocol; /* IPPROTO_TCP or IPPROTO_UDP */
-	__u8 family;   /* enum pf_family */
+/* What happened to packets on their way; none of it decides what becomes of them. One counter each. */
+enum pf_event {
+	PF_EVENT_UNKNOWN_ID = 0, /* the packet carries the id of no real of its VIP; the next rule decided */
+	PF_EVENT_FLOOD,		 /* too many new flows on this CPU: the flow was not written to the flow cache */
+	PF_EVENT_OPENED,	 /* a tunnel packet to this host was opened, and what was in it treated */
+	PF_EVENT_COUNT
 };
 
-struct pf_vip {
-	__u32 number; /* index of its counters in vip_traffic */
-	__u32 pool;   /* index of its pool's ring in rings */
-};
-
-/* Key of the map vip_addresses. */
-struct pf_address_key {
-	__be32 address[4];
-	__u32 family; /* enum pf_family */
-};
-
-struct pf_address {
-	__u32 protocols; /* enum pf_served, or-ed */
+/* What a VIP, or an address, asks for beyond the plain way; or-ed in pf_entry.flags. */
+enum pf_flag {
+	PF_EVERY_PORT = 1 << 0,	 /* of an entry with port 0: it is a VIP and stands for every port */
+	PF_HASH_SOURCE = 1 << 1, /* the ring slot is chosen by the source address alone */
+	PF_HASH_PORT = 1 << 2,	 /* the ring slot is chosen by the destination port alone */
+	PF_PAIR = 1 << 3,	 /* a flow is a pair of addresses */
+	PF_NO_CACHE = 1 << 4,	 /* the flow cache is neither read nor written */
+	PF_QUIC = 1 << 5,	 /* UDP may carry a server id in a QUIC connection id */
+	PF_QUIC_LB = 1 << 6,	 /* the same, by the draft's plaintext form */
+	PF_TCP_ID = 1 << 7,	 /* TCP may carry a server id in an option */
+	PF_UDP_STABLE = 1 << 8,	 /* UDP may start with a stable routing id */
+	PF_CLIENTS = 1 << 9,	 /* the source may choose another pool */
+	PF_ECHO = 1 << 10,	 /* of an entry for ICMP: echo requests are answered */
+	PF_OPEN = 1 << 11,	 /* a tunnel that ends here */
+	PF_FRAGMENTS = 1 << 12	 /* of an entry with port 0: fragments are taken, its VIP being the only one here */
 };
 
 /*
+ * What a packet's destination is compared with. Port 0 stands for the address and protocol as a whole. Protocols are
+ * IANA's; ICMP and ICMPv6 stand for "some VIP has this address", 4 and 41 for a tunnel that ends here.
+ */
+struct pf_key {
+	__be32 address[4];
+	__be16 port;
+	__u8 protocol;
+	__u8 family; /* enum pf_family; PF_FAMILY_NONE in an empty entry */
+};
+
+/*
+ * One entry of the directory, an inner map of the map directory. A perfect hash by displacement: entry number
+ * (hash of the key) has the displacement that, mixed into the hash, gives the number of the key's own entry
+ * (docs/decisions/0005). The two share an entry only by chance.
+ */
+struct pf_entry {
+	struct pf_key key;
+	__u16 number;	    /* of the VIP: index of its counters in vip_traffic */
+	__u16 pool;	    /* index of its pool's ring in rings */
+	__u16 flags;	    /* enum pf_flag */
+	__u16 udp_timeout;  /* of a UDP flow's entry in the flow cache, in ticks */
+	__u16 clients;	    /* scope of its client prefixes in the map prefixes; with PF_CLIENTS */
+	__u16 displacement; /* of the keys whose hash leads here; not of this key */
+};
+
+/* Which real an id carried in packets names, for the VIPs of one pool. Found as struct pf_entry is. */
+struct pf_server_id {
+	__u32 id;
+	__u16 pool;
+	__u16 real; /* number; 0: an empty entry */
+	__u32 displacement;
+};
+
+/* Key of the map prefixes. Scopes: 0 VIPs' IPv4 prefixes, 1 VIPs' IPv6 prefixes, others of VIPs' clients. */
+struct pf_prefix_key {
+	__u32 length; /* bits that count, those 32 of the scope included */
+	__u32 scope;
+	__be32 address[4];
+};
+
+enum pf_scope { PF_SCOPE_VIPS_V4 = 0, PF_SCOPE_VIPS_V6 = 1, PF_SCOPE_CLIENTS = 2 };
+
+/* How packets get to a real. */
+enum pf_encap { PF_ENCAP_NONE = 0, PF_ENCAP_IPIP, PF_ENCAP_GUE, PF_ENCAP_L2, PF_ENCAP_LOCAL };
+
+/*
  * A real, at its number in the map reals. Number 0 is never used: a ring slot of 0 says "no real". A number that
- * was given up has family PF_FAMILY_NONE and already the generation that its next user will have.
+ * was given up has encap PF_ENCAP_NONE and already the generation that its next user will have.
  */
 struct pf_real {
 	__be32 address[4];
 	__u16 pool;
-	__u8 family;
+	__u8 family; /* enum pf_family */
 	__u8 generation;
+	__u8 encap;	   /* enum pf_encap */
+	__u8 gue_checksum; /* 1: the outer UDP header has a checksum */
+	__be16 gue_port;
+	__u8 mac[6]; /* with encap l2; all zero: not known */
+	__u16 spare;
 };
 
 /* One ring; the whole value of an inner map of rings. Slots hold numbers of reals, 0 for none. */
@@ -80,8 +141,8 @@ struct pf_ring {
 };
 
 /*
- * One bucket of the flow cache, a cache line. An entry, from its low bits: 32 bits tag (low half of the flow
- * hash), 16 bits real number (0: empty), 8 bits generation of the real, 8 bits coarse time of last use.
+ * One bucket of the flow cache, a cache line. An entry, from its low bits: 30 bits tag (of the flow hash), 10 bits
+ * time of last use in ticks, 16 bits real number (0: empty), 8 bits generation of the real.
  */
 struct pf_flow_bucket {
 	__u64 entry[8];
@@ -91,7 +152,15 @@ struct pf_flow_bucket {
 struct pf_constants {
 	__u64 layout_fingerprint; /* of this file, by the build; the agent loads no object with another one */
 	__u32 flow_bucket_mask;	  /* buckets of one CPU's flow cache, less one; they are a power of two */
+	__u32 directory_mask;	  /* entries of a directory, less one; a power of two, 65,536 at most */
+	__u32 server_id_mask;	  /* the same of a table of server ids */
 	__u32 tracing;		  /* 1: write a pf_decision for every packet */
+	__u32 egress;		  /* index of the interface that packets to reals leave by; 0: the one they came in by */
+	__u32 tick_shift;	  /* a tick of the flow cache is 2^this jiffies, about two seconds */
+	__u32 window_shift;	  /* the rates below are by this many jiffies, as a power of two: about a second */
+	__u32 new_flows;	  /* per window and CPU: beyond it, the flow cache is read and not written */
+	__u32 too_big_answers;	  /* per window and CPU */
+	__u32 spare;
 };
 
 /* What may change while the program runs and is no state of a VIP, pool or real. One entry, always there. */
@@ -104,6 +173,16 @@ struct pf_settings {
 	__u32 mtu;		  /* largest IP packet, outer header included, that the link takes */
 	__u8 gateway_mac[6];	  /* next hop; all zero: not known */
 	__u8 own_mac[6];	  /* source of what is sent */
+	__u32 zero;		  /* always 0, which the verifier does not know */
+	__u32 spare;
+};
+
+/* What one CPU has done in the current window; see pf_constants. */
+struct pf_budget {
+	__u64 flow_window;    /* which window new_flows counts in */
+	__u64 too_big_window; /* the same for too_big_answers */
+	__u32 new_flows;
+	__u32 too_big_answers;
 };
 
 /* How the real of a packet was found. The names are public, as those of enum pf_reason. */
@@ -111,6 +190,11 @@ enum pf_path {
 	PF_PATH_NONE = 0, /* no real was found */
 	PF_PATH_CACHE,	  /* the flow cache remembered the flow */
 	PF_PATH_RING,	  /* by the ring of the VIP's pool */
+	PF_PATH_QUIC,	  /* by the server id in a QUIC connection id */
+	PF_PATH_OPTION,	  /* by the server id in a TCP option */
+	PF_PATH_STABLE,	  /* by the stable routing id of a UDP payload */
+	PF_PATH_PREFIX,	  /* by the ring of the pool that the client's prefix names */
+	PF_PATH_ICMP,	  /* an ICMP error, to the real of the flow that it is about */
 	PF_PATH_COUNT
 };
 
@@ -119,21 +203,31 @@ struct pf_decision {
 	__u32 reason; /* enum pf_reason */
 	__u32 path;   /* enum pf_path */
 	__u32 vip;    /* number; valid if found is not 0 */
-	__u32 pool;   /* number; valid if found is not 0 */
+	__u32 pool;   /* number of the pool that was asked; valid if found is not 0 */
 	__u32 real;   /* number; valid if path is not PF_PATH_NONE */
-	__u32 slot;   /* valid if path is PF_PATH_RING */
+	__u32 slot;   /* of the ring, plus 1; 0: no ring was asked */
 	__u32 found;  /* 1 if the packet is for a VIP, else 0 */
+	__u32 events; /* bit n: enum pf_event n happened */
 };
 
-/* Traffic of a VIP or a real: IP packets as they came in, without the outer header. */
+/*
+ * Traffic of a VIP or a real that was sent to a real or passed to a local one: IP packets as they came in, without the
+ * outer header. Every packet is a hit, or one of new_flows, or a miss, or none of these where the cache is not asked.
+ */
 struct pf_traffic {
 	__u64 packets;
 	__u64 bytes;
+	__u64 new_flows; /* TCP SYNs, and packets of UDP that the flow cache did not know */
+	__u64 hits;	 /* found in the flow cache */
+	__u64 misses;	 /* of TCP, not SYN, that the flow cache did not know */
 };
 
-_Static_assert(sizeof(struct pf_vip_key) == 20, "pf_vip_key");
-_Static_assert(sizeof(struct pf_real) == 20, "pf_real");
+_Static_assert(sizeof(struct pf_key) == 20, "pf_key");
+_Static_assert(sizeof(struct pf_entry) == 32, "pf_entry");
+_Static_assert(sizeof(struct pf_server_id) == 12, "pf_server_id");
+_Static_assert(sizeof(struct pf_real) == 32, "pf_real");
 _Static_assert(sizeof(struct pf_flow_bucket) == 64, "pf_flow_bucket");
-_Static_assert(sizeof(struct pf_settings) == 112, "pf_settings");
+_Static_assert(sizeof(struct pf_settings) == 120, "pf_settings");
+_Static_assert(sizeof(struct pf_traffic) == 40, "pf_traffic");
 
 #endif

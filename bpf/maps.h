@@ -14,7 +14,14 @@
 #error "compile with -DPF_LAYOUT_FINGERPRINT, as the Makefile does"
 #endif
 
-const volatile struct pf_constants constants = {.layout_fingerprint = PF_LAYOUT_FINGERPRINT};
+/* Those of a kernel with 250 ticks a second: whoever loads the object without the agent verifies all of it. */
+const volatile struct pf_constants constants = {
+	.layout_fingerprint = PF_LAYOUT_FINGERPRINT,
+	.tick_shift = 9,
+	.window_shift = 8,
+	.new_flows = 500000,
+	.too_big_answers = 1000,
+};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -23,19 +30,59 @@ struct {
 	__type(value, struct pf_settings);
 } settings SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct pf_address_key);
-	__type(value, struct pf_address);
-} vip_addresses SEC(".maps");
+/* Which addresses may be a VIP's, by a bit of their hash: most packets for others need no more than this. */
+struct pf_filter {
+	__u64 word[PF_FILTER_WORDS];
+};
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
-	__type(key, struct pf_vip_key);
-	__type(value, struct pf_vip);
-} vips SEC(".maps");
+	__type(key, __u32);
+	__type(value, struct pf_filter);
+} address_filter SEC(".maps");
+
+/* BTF has of an inner map's value only the name, unless something else has its type; user space needs all of it. */
+struct pf_entry unused_entry __attribute__((unused));
+struct pf_server_id unused_server_id __attribute__((unused));
+
+/* Made anew for every change of the VIPs: a packet sees all of the old ones or all of the new. */
+struct pf_directory_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct pf_entry);
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct pf_directory_map);
+} directory SEC(".maps");
+
+struct pf_server_id_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct pf_server_id);
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct pf_server_id_map);
+} server_ids SEC(".maps");
+
+/* VIPs that are prefixes: the value is the number of the prefix. Client prefixes: the value is the pool's number. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct pf_prefix_key);
+	__type(value, __u32);
+} prefixes SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -74,6 +121,20 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } reasons SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, PF_EVENT_COUNT);
+	__type(key, __u32);
+	__type(value, __u64);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct pf_budget);
+} budgets SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

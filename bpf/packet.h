@@ -7,25 +7,41 @@
 #include "layout.h"
 
 #define INLINE static __always_inline
+/* What stands apart from the program's body: the verifier looks at it once, for any arguments. */
+#define APART __attribute__((noinline))
+
+#define likely(condition) __builtin_expect(!!(condition), 1)
+#define unlikely(condition) __builtin_expect(!!(condition), 0)
 
 /* A step's answer: go on with the next step, or end here for this reason. */
 #define PF_NEXT (-1)
 
-struct packet {
-	struct pf_vip_key key; /* destination; becomes the key that the VIP was found by */
-	__u64 addresses[4]; /* what of the IP header the flow hash takes, in its order; IPv4 has one word */
-	__u32 ports;	    /* source and destination port as they stand in the packet */
-	__u32 length;	    /* of the IP packet in bytes, by its own header */
-	__u8 tos;	    /* DSCP and ECN */
-	__u8 syn;	    /* opens a TCP connection */
+/* How the flow cache was used, for the counters. */
+enum pf_use { PF_UNUSED, PF_HIT, PF_NEW_FLOW, PF_MISS };
 
-	__u64 hash;
-	struct pf_vip vip;
-	__u32 found; /* 1 if it is for a VIP: vip is set */
-	__u32 path;  /* enum pf_path */
-	__u32 slot;
+/* Kept free of anything that needs its address, so that the compiler has it in registers. */
+struct packet {
+	__u64 destination[2]; /* as struct pf_key has it */
+	__u64 addresses[4];   /* what of the IP header the flow hash takes, in its order; IPv4 has one word */
+	__u64 address_hash;   /* of the destination */
+	__u32 l3;	      /* where the IP header starts in the frame */
+	__u32 l4;	      /* where the transport header starts after that */
+	__u32 length;	      /* of the IP packet in bytes, by its own header */
+	__u32 ports;	      /* source and destination port as they stand in the packet; 0 for a fragment */
+	__u8 family;	      /* enum pf_family */
+	__u8 protocol;	      /* of the transport header */
+	__u8 tos;	      /* DSCP and ECN */
+	__u8 tcp_flags;	      /* RFC 9293 */
+	__u16 df;	      /* not 0: must not be fragmented on its way */
+	__u16 fragment;	      /* not 0: one of several */
+	__u8 icmp; /* an ICMP error; addresses and ports are those of the flow that it is about */
+	__s8 flaw; /* enum pf_reason that it ends for if it is for a VIP, else PF_NEXT */
+
+	const struct pf_entry *vip;
+	const struct pf_real *real;
+	__u64 hash; /* of the flow; the ring may ask another one */
 	__u32 real_number;
-	struct pf_real real;
+	__u32 use; /* enum pf_use */
 };
 
 #endif

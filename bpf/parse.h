@@ -1,138 +1,182 @@
 // SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0)
 /*
- * parse: reads a packet for a VIP's address into struct packet. What is for nobody of ours is passed as early as
- * that is certain; what is for a VIP but cannot be balanced is dropped for a stated reason.
+ * parse: reads the headers into struct packet. What cannot be for a VIP ends here; what would end only if it is for one
+ * has a flaw, which the next step looks at.
  */
 #ifndef PILOTFISH_PARSE_H
 #define PILOTFISH_PARSE_H
 
-#include <linux/if_ether.h>
 #include <linux/in.h>
+#include <linux/in6.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
-#include <bpf/bpf_endian.h>
-#include "maps.h"
-#include "packet.h"
+#include "directory.h"
+#include "frame.h"
 
 #define PF_IP_FRAGMENT 0x3fff /* more fragments, or an offset (RFC 791) */
+#define PF_IP_DF 0x4000
+#define PF_IPV6_FRAGMENT 0xfff9 /* the same in a fragment header (RFC 8200, section 4.5) */
 #define PF_TCP_FLAGS 13	      /* offset of the flags in a TCP header (RFC 9293) */
-#define PF_TCP_SYN_ACK 0x12
 #define PF_TCP_SYN 0x02
+#define PF_TCP_ACK 0x10
+#define PF_ICMP_HEADER 8
 
-/* Which bit of struct pf_address stands for this protocol; 0 for one that no VIP can have. */
-INLINE __u32 served_bit(__u8 protocol)
+#define PF_EXTENSIONS 6
+#define PF_EXTENSIONS_LENGTH 512
+
+/* What walk_extensions found: protocol, and where its header starts after the IPv6 one. */
+#define PF_WALK_LENGTH 0xffff
+#define PF_WALK_PROTOCOL(walk) (((walk) >> 16) & 0xff)
+#define PF_WALK_FRAGMENT (1u << 24)
+#define PF_WALK_BROKEN (1u << 25)
+
+/* Where something is in a packet; the bound is for the verifier, and larger than what walk_extensions allows. */
+INLINE void *at(const struct xdp_md *ctx, const struct packet *p, __u32 offset)
 {
-	if (protocol == IPPROTO_TCP)
-		return PF_SERVES_TCP;
-	return protocol == IPPROTO_UDP ? PF_SERVES_UDP : 0;
+	return frame_start(ctx) + (p->l3 & 31) + (offset & 1023);
 }
 
-/* Does some VIP of the destination address serve this protocol, on whatever port? */
-INLINE int address_serves(const struct pf_vip_key *key)
+/* Opens a TCP connection. */
+INLINE int is_syn(const struct packet *p)
 {
-	struct pf_address_key address_key = {.family = key->family};
-	struct pf_address *address;
-
-	__builtin_memcpy(address_key.address, key->address, sizeof(key->address));
-	address = bpf_map_lookup_elem(&vip_addresses, &address_key);
-	return address && (address->protocols & served_bit(key->protocol));
+	return (p->tcp_flags & (PF_TCP_SYN | PF_TCP_ACK)) == PF_TCP_SYN;
 }
 
-INLINE int parse_ports(struct packet *p, const void *l4, const void *data_end, __u32 l4_length)
+INLINE int is_extension(__u32 protocol)
 {
-	const struct tcphdr *tcp = l4;
-	const struct udphdr *udp = l4;
+	return protocol == IPPROTO_HOPOPTS || protocol == IPPROTO_ROUTING || protocol == IPPROTO_DSTOPTS ||
+	       protocol == IPPROTO_AH || protocol == IPPROTO_FRAGMENT;
+}
 
-	if (p->key.protocol == IPPROTO_TCP) {
-		if (l4_length < sizeof(*tcp) || (const void *)(tcp + 1) > data_end)
-			return PF_MALFORMED;
-		p->syn = (((const __u8 *)l4)[PF_TCP_FLAGS] & PF_TCP_SYN_ACK) == PF_TCP_SYN;
-	} else if (l4_length < sizeof(*udp) || (const void *)(udp + 1) > data_end) {
-		return PF_MALFORMED;
+/* Apart from the program's body, because most packets have none. start: where the first one is in the frame. */
+APART __u32 walk_extensions(struct xdp_md *ctx, __u32 start, __u32 protocol)
+{
+	const void *data = frame_start(ctx), *data_end = frame_end(ctx);
+	__u32 length = 0;
+
+	for (int i = 0; i <= PF_EXTENSIONS; i++) {
+		const __u8 *header = data + (start & 63) + length;
+		__u32 size;
+
+		if (!is_extension(protocol))
+			return length | protocol << 16;
+		if (i == PF_EXTENSIONS || (const void *)(header + 8) > data_end)
+			return PF_WALK_BROKEN;
+		if (protocol == IPPROTO_FRAGMENT) {
+			if (*(const __be16 *)(header + 2) & bpf_htons(PF_IPV6_FRAGMENT))
+				return length | (__u32)header[0] << 16 | PF_WALK_FRAGMENT;
+			size = 8;
+		} else {
+			size = protocol == IPPROTO_AH ? (header[1] + 2) * 4 : (header[1] + 1) * 8;
+		}
+		protocol = header[0];
+		length += size;
+		if (length > PF_EXTENSIONS_LENGTH)
+			return PF_WALK_BROKEN;
+		if (data + (start & 63) + length > data_end)
+			return PF_WALK_BROKEN;
 	}
-	p->ports = *(const __u32 *)l4;
-	p->key.port = udp->dest;
-	return PF_NEXT;
+	return PF_WALK_BROKEN;
 }
 
 INLINE int parse_ipv4(struct packet *p, const struct iphdr *ip, const void *data_end)
 {
 	if ((const void *)(ip + 1) > data_end || ip->version != 4)
 		return PF_UNREADABLE;
-
-	p->key.family = PF_FAMILY_V4;
-	p->key.address[0] = ip->daddr;
-	p->key.protocol = ip->protocol;
-	if (!address_serves(&p->key))
+	p->destination[0] = ip->daddr;
+	p->address_hash = hash_address(p->destination[0], 0);
+	if (!may_be_ours(p->address_hash))
 		return PF_NOT_VIP;
 
-	p->length = bpf_ntohs(ip->tot_len);
-	if (ip->ihl < 5 || p->length < ip->ihl * 4u || (const void *)ip + p->length > data_end)
-		return PF_MALFORMED;
-	if (ip->frag_off & bpf_htons(PF_IP_FRAGMENT))
-		return PF_FRAGMENT;
-	if (ip->ihl > 5)
-		return PF_IP_OPTIONS;
-
-	p->tos = ip->tos;
+	p->protocol = ip->protocol;
 	p->addresses[0] = *(const __u64 *)&ip->saddr;
-	return parse_ports(p, ip + 1, data_end, p->length - sizeof(*ip));
+	p->length = bpf_ntohs(ip->tot_len);
+	p->l4 = ip->ihl * 4;
+	p->tos = ip->tos;
+	p->df = ip->frag_off & bpf_htons(PF_IP_DF);
+	p->fragment = ip->frag_off & bpf_htons(PF_IP_FRAGMENT);
+	if (ip->ihl < 5 || p->length < ip->ihl * 4u || (const void *)ip + p->length > data_end)
+		p->flaw = PF_MALFORMED;
+	else if (p->fragment)
+		p->flaw = PF_FRAGMENT;
+	else if (ip->ihl > 5)
+		p->flaw = PF_IP_OPTIONS;
+	return PF_NEXT;
 }
 
-/* The header of a fragment (RFC 8200, section 4.5) as far as it is looked at. */
-struct fragment_header {
-	__u8 next;
-};
-
-/*
- * Extension headers are not walked: such a packet passes, as if there were no VIP. A fragment is told by its own
- * header, which names the protocol.
- */
-INLINE int parse_ipv6(struct packet *p, const struct ipv6hdr *ip, const void *data_end)
+INLINE int parse_ipv6(struct xdp_md *ctx, struct packet *p, const struct ipv6hdr *ip, const void *data_end)
 {
-	const struct fragment_header *fragment = (const struct fragment_header *)(ip + 1);
 	const __u64 *words = (const __u64 *)&ip->saddr;
 
 	if ((const void *)(ip + 1) > data_end || ip->version != 6)
 		return PF_UNREADABLE;
-
-	p->key.family = PF_FAMILY_V6;
-	__builtin_memcpy(p->key.address, &ip->daddr, sizeof(p->key.address));
-	p->key.protocol = ip->nexthdr;
-	if (ip->nexthdr == IPPROTO_FRAGMENT && (const void *)(fragment + 1) <= data_end)
-		p->key.protocol = fragment->next;
-	if (!address_serves(&p->key))
+	p->destination[0] = words[2];
+	p->destination[1] = words[3];
+	p->address_hash = hash_address(words[2], words[3]);
+	if (!may_be_ours(p->address_hash))
 		return PF_NOT_VIP;
-	if (ip->nexthdr == IPPROTO_FRAGMENT)
-		return PF_FRAGMENT;
 
-	p->length = sizeof(*ip) + bpf_ntohs(ip->payload_len);
-	if ((const void *)ip + p->length > data_end)
-		return PF_MALFORMED;
-	p->tos = ip->priority << 4 | ip->flow_lbl[0] >> 4;
+	p->protocol = ip->nexthdr;
 	/* Source and destination take turns: docs/reference/flow-hash.md says why. */
 	p->addresses[0] = words[0];
 	p->addresses[1] = words[2];
 	p->addresses[2] = words[1];
 	p->addresses[3] = words[3];
-	return parse_ports(p, ip + 1, data_end, p->length - sizeof(*ip));
+	p->length = sizeof(*ip) + bpf_ntohs(ip->payload_len);
+	p->l4 = sizeof(*ip);
+	p->df = 1;
+	p->tos = ip->priority << 4 | ip->flow_lbl[0] >> 4;
+	if ((const void *)ip + p->length > data_end)
+		p->flaw = PF_MALFORMED;
+	if (unlikely(is_extension(ip->nexthdr))) {
+		__u32 walk = walk_extensions(ctx, p->l3 + sizeof(*ip), ip->nexthdr);
+
+		p->l4 += walk & PF_WALK_LENGTH;
+		p->protocol = PF_WALK_PROTOCOL(walk);
+		if (walk & PF_WALK_BROKEN) {
+			p->protocol = IPPROTO_ICMPV6; /* which every address of a VIP has */
+			p->flaw = PF_MALFORMED;
+		} else if (walk & PF_WALK_FRAGMENT) {
+			p->fragment = 1;
+			if (p->flaw == PF_NEXT)
+				p->flaw = PF_FRAGMENT;
+		}
+	}
+	return PF_NEXT;
+}
+
+/* Ports, and whether the transport header is whole. */
+INLINE void parse_transport(struct packet *p, const void *l4, const void *data_end)
+{
+	if (p->protocol == IPPROTO_TCP) {
+		if (p->l4 + sizeof(struct tcphdr) > p->length || l4 + sizeof(struct tcphdr) > data_end) {
+			p->flaw = PF_MALFORMED;
+			return;
+		}
+		p->tcp_flags = ((const __u8 *)l4)[PF_TCP_FLAGS];
+		p->ports = *(const __u32 *)l4;
+	} else if (p->protocol == IPPROTO_UDP) {
+		if (p->l4 + sizeof(struct udphdr) > p->length || l4 + sizeof(struct udphdr) > data_end) {
+			p->flaw = PF_MALFORMED;
+			return;
+		}
+		p->ports = *(const __u32 *)l4;
+	} else if (p->protocol == IPPROTO_ICMP || p->protocol == IPPROTO_ICMPV6) {
+		if (p->l4 + PF_ICMP_HEADER > p->length)
+			p->flaw = PF_MALFORMED;
+	}
 }
 
 INLINE int parse_packet(struct xdp_md *ctx, struct packet *p)
 {
-	const void *data = (const void *)(long)ctx->data;
-	const void *data_end = (const void *)(long)ctx->data_end;
-	const struct ethhdr *eth = data;
+	const void *ip = at(ctx, p, 0);
+	int verdict = p->family == PF_FAMILY_V4 ? parse_ipv4(p, ip, frame_end(ctx)) : parse_ipv6(ctx, p, ip, frame_end(ctx));
 
-	if ((const void *)(eth + 1) > data_end)
-		return PF_UNREADABLE;
-	if (eth->h_proto == bpf_htons(ETH_P_IP))
-		return parse_ipv4(p, (const struct iphdr *)(eth + 1), data_end);
-	if (eth->h_proto == bpf_htons(ETH_P_IPV6))
-		return parse_ipv6(p, (const struct ipv6hdr *)(eth + 1), data_end);
-	return PF_NOT_IP;
+	if (verdict == PF_NEXT && likely(p->flaw == PF_NEXT))
+		parse_transport(p, at(ctx, p, p->l4), frame_end(ctx));
+	return verdict;
 }
 
 #endif

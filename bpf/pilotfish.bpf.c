@@ -1,65 +1,170 @@
 // SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0)
-/* The XDP program: parse -> VIP -> flow cache or ring -> encap -> count. One header a step. */
+/*
+ * The XDP program: parse -> VIP -> identifier, flow cache, client prefix or ring -> encap -> count. One header a step;
+ * docs/reference/packets.md says what each does to whom.
+ */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include "count.h"
 #include "encap.h"
 #include "flow.h"
 #include "hash.h"
+#include "icmp.h"
+#include "identifier.h"
 #include "parse.h"
 #include "ring.h"
+#include "too_big.h"
+#include "tunnel.h"
 #include "vip.h"
 
-/* BTF keeps an enum only if something has its type; the agent takes its names from there. */
+/* BTF keeps a type only if something has it; the agent takes names and sizes from there. */
 enum pf_ring_size unused_ring_size __attribute__((unused));
+enum pf_filter_size unused_filter_size __attribute__((unused));
 enum pf_family unused_family __attribute__((unused));
 enum pf_reason unused_reason __attribute__((unused));
-enum pf_served unused_served __attribute__((unused));
+enum pf_event unused_event __attribute__((unused));
+enum pf_flag unused_flag __attribute__((unused));
+enum pf_scope unused_scope __attribute__((unused));
+enum pf_encap unused_encap __attribute__((unused));
 enum pf_path unused_path __attribute__((unused));
 
-/* A flow keeps its real for as long as the cache remembers it and the real lives; a SYN is a new flow. */
-INLINE int find_real(struct packet *p)
-{
-	struct pf_flow_bucket *bucket = flow_bucket(p);
-	int verdict;
+/* A tunnel that ends here may hold one packet for a VIP, and not another tunnel. */
+#define PF_LAYERS 2
 
-	if (bucket && !p->syn && find_flow(p, bucket))
+/*
+ * The same number, but not to the verifier: it would follow every value that a field may have at this point through all
+ * that comes later, one by one.
+ */
+INLINE __u32 veil(__u32 number, const struct pf_settings *s)
+{
+	return number ^ s->zero;
+}
+
+/* A flow keeps its real for as long as the cache remembers it and the real lives; a SYN is a new flow. */
+INLINE int find_by_flow(struct packet *p, const struct pf_settings *s)
+{
+	struct pf_flow_bucket *bucket = p->vip->flags & PF_NO_CACHE ? 0 : flow_bucket(p);
+	int is_new = is_syn(p) && !(p->vip->flags & PF_PAIR), verdict;
+
+	if (bucket && !is_new && find_flow(p, bucket)) {
+		p->use = PF_HIT;
 		return PF_NEXT;
-	verdict = find_in_ring(p);
-	if (bucket && verdict == PF_NEXT)
+	}
+	verdict = find_in_ring(p, hash_for_ring(p, s));
+	if (bucket && verdict == PF_NEXT && !p->icmp) {
+		p->use = is_new || p->protocol == IPPROTO_UDP ? PF_NEW_FLOW : PF_MISS;
 		remember_flow(p, bucket);
+	}
 	return verdict;
 }
 
-INLINE int balance(struct xdp_md *ctx, struct packet *p)
+INLINE int find_real(struct xdp_md *ctx, struct packet *p, const struct pf_settings *s)
 {
-	struct pf_settings *s;
-	__u32 first = 0;
+	int verdict;
+
+	p->hash = hash_flow(p, s, p->vip->flags & PF_PAIR ? HASH_PAIR : HASH_5_TUPLE);
+	if (find_by_id(ctx, p))
+		return PF_NEXT;
+	verdict = find_by_flow(p, s);
+	if (p->icmp)
+		p->use = PF_UNUSED;
+	return verdict;
+}
+
+INLINE int send_to_real(struct xdp_md *ctx, struct packet *p, const struct pf_settings *s)
+{
+	__u32 size = outer_size(p->real);
+
+	if (unlikely(p->real->encap == PF_ENCAP_LOCAL))
+		return PF_LOCAL_REAL;
+	if (is_unknown(p->real->encap == PF_ENCAP_L2 ? p->real->mac : s->gateway_mac))
+		return p->real->encap == PF_ENCAP_L2 ? PF_NO_NEIGHBOUR : PF_NO_GATEWAY;
+	if (unlikely(p->length + size > s->mtu))
+		return tell_too_big(ctx, p, s->mtu - size);
+	return encap_packet(ctx, p, s);
+}
+
+/* Up to the VIP, or to where a packet ends that is for none. */
+INLINE int classify(struct xdp_md *ctx, struct packet *p)
+{
+	const struct pf_entry *entry = 0;
 	int verdict;
 
 	verdict = parse_packet(ctx, p);
 	if (verdict != PF_NEXT)
 		return verdict;
-	verdict = find_vip(p);
+	verdict = find_vip(p, &entry);
 	if (verdict != PF_NEXT)
 		return verdict;
+	if (unlikely(entry->flags & PF_OPEN))
+		return open_tunnel(ctx, p);
+	if (unlikely(is_icmp(p))) {
+		verdict = treat_icmp(ctx, p, &entry);
+		if (verdict != PF_NEXT)
+			return verdict;
+	}
+	p->vip = entry;
+	return is_vip(p, entry) ? PF_NEXT : PF_NOT_VIP;
+}
+
+/* From the VIP to the real. */
+INLINE int balance(struct xdp_md *ctx, struct packet *p)
+{
+	const struct pf_settings *s;
+	__u32 first = 0;
+	int reason;
+
+	trace_vip(p->vip);
 	s = bpf_map_lookup_elem(&settings, &first);
 	if (!s)
 		return PF_NO_GATEWAY;
-	hash_flow(p, s);
-	verdict = find_real(p);
-	if (verdict != PF_NEXT)
-		return verdict;
-	return encap_packet(ctx, p, s);
+	p->l3 = veil(p->l3, s);
+	p->protocol = veil(p->protocol, s);
+	p->fragment = veil(p->fragment, s);
+	p->icmp = veil(p->icmp, s);
+	reason = find_real(ctx, p, s);
+	if (reason != PF_NEXT)
+		return reason;
+	p->use = veil(p->use, s);
+	reason = send_to_real(ctx, p, s);
+	if (reason == PF_FORWARDED || reason == PF_LOCAL_REAL)
+		count_traffic(p);
+	return reason;
+}
+
+/* One packet. Each family has its own copy of all of it, which costs room and saves every question of which one it is. */
+INLINE int treat(struct xdp_md *ctx, __u32 l3, __u8 family)
+{
+	struct packet p = {.l3 = l3, .family = family, .flaw = PF_NEXT};
+	int verdict = classify(ctx, &p);
+
+	if (unlikely(verdict == PF_AGAIN))
+		return PF_AGAIN;
+	return count(verdict == PF_NEXT ? balance(ctx, &p) : verdict);
 }
 
 SEC("xdp")
 int pilotfish(struct xdp_md *ctx)
 {
-	struct packet p = {};
-	int reason = balance(ctx, &p);
+	trace_start();
+	for (int layer = 0; layer < PF_LAYERS; layer++) {
+		__be16 ethertype = 0;
+		__u32 l3 = skip_ethernet(ctx, &ethertype);
+		int action;
 
-	return count(&p, reason);
+		if (!l3)
+			return count(PF_UNREADABLE);
+		if (ethertype == bpf_htons(ETH_P_IP))
+			action = treat(ctx, l3, PF_FAMILY_V4);
+		else if (ethertype == bpf_htons(ETH_P_IPV6))
+			action = treat(ctx, l3, PF_FAMILY_V6);
+		else
+			return count(PF_NOT_IP);
+		if (likely(action != PF_AGAIN))
+			return action;
+		count_event(PF_EVENT_OPENED);
+	}
+	return count(PF_NESTED);
 }
 
 char pilotfish_license[] SEC("license") = "Dual BSD/GPL";

@@ -1,24 +1,55 @@
 // SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0)
-/* vip: finds the VIP by exact port, then by port 0. */
+/* vip: which VIP, address or tunnel a packet is for, and what ends there for a flaw of its own. */
 #ifndef PILOTFISH_VIP_H
 #define PILOTFISH_VIP_H
 
-#include "maps.h"
+#include <linux/in.h>
+#include "directory.h"
 #include "packet.h"
 
-INLINE int find_vip(struct packet *p)
+INLINE int is_tunnel(__u8 protocol)
 {
-	struct pf_vip *vip = bpf_map_lookup_elem(&vips, &p->key);
+	return protocol == IPPROTO_IPIP || protocol == IPPROTO_IPV6;
+}
 
-	if (!vip) {
-		p->key.port = 0;
-		vip = bpf_map_lookup_elem(&vips, &p->key);
-	}
-	if (!vip)
+INLINE int is_icmp(const struct packet *p)
+{
+	return p->protocol == (p->family == PF_FAMILY_V4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+}
+
+INLINE int has_ports(const struct packet *p)
+{
+	return p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP;
+}
+
+/* The last four bytes of the struct pf_key of the packet's destination. */
+INLINE __u32 destination_tail(const struct packet *p)
+{
+	return key_tail(p->ports >> 16, p->protocol, p->family);
+}
+
+/* Sets the packet's VIP by its destination. */
+INLINE int find_vip(struct packet *p, const struct pf_entry **entry)
+{
+	if (unlikely(!has_ports(p) && !is_icmp(p) && !is_tunnel(p->protocol)))
 		return PF_NOT_VIP;
-	p->vip = *vip;
-	p->found = 1;
+	*entry = find_destination(p->destination[0], p->destination[1], p->address_hash, destination_tail(p));
+	if (!*entry)
+		return PF_NOT_VIP;
+	if (unlikely(p->flaw != PF_NEXT)) {
+		/* A fragment has no port, so what was found is the sign of its address and protocol. */
+		if (p->flaw != PF_FRAGMENT || !((*entry)->flags & PF_FRAGMENTS))
+			return p->flaw;
+		if (p->family == PF_FAMILY_V4 && p->l4 != sizeof(struct iphdr))
+			return PF_IP_OPTIONS;
+	}
 	return PF_NEXT;
+}
+
+/* Is the entry a VIP for the packet, and not only the sign that its address has one? */
+INLINE int is_vip(const struct packet *p, const struct pf_entry *entry)
+{
+	return has_ports(p) && (entry->key.port || (entry->flags & PF_EVERY_PORT) || p->fragment);
 }
 
 #endif

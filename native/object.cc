@@ -28,6 +28,7 @@ Napi::Function Object::Define(Napi::Env env) {
                          Method<&Object::Maps>("maps"),
                          Method<&Object::Programs>("programs"),
                          Method<&Object::SetMaxEntries>("setMaxEntries"),
+                         Method<&Object::SetInnerMap>("setInnerMap"),
                          Method<&Object::Rodata>("rodata"),
                          Method<&Object::SetRodata>("setRodata"),
                          Method<&Object::Load>("load"),
@@ -112,6 +113,20 @@ Napi::Value Object::SetMaxEntries(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// (map, descriptor of a map). The inner map that libbpf 1.1 has from the file lacks its object: bpf_map__set_max_entries
+// on it would end the process.
+Napi::Value Object::SetInnerMap(const Napi::CallbackInfo& info) {
+  constexpr const char* call = "bpf_map__set_inner_map_fd";
+  State& state = BeforeLoad(call);
+  const std::string name = StringArgument(info, 0);
+  bpf_map* map = FindMap(state, name, call);
+  const SharedFd inner = Naming(name, [&] { return Duplicate(static_cast<int>(Uint32Argument(info, 1))); });
+  const int result = bpf_map__set_inner_map_fd(map, inner->Number());
+  if (result < 0) throw Failure(-result, call).On(name);
+  state.inner_maps.push_back(inner);
+  return info.Env().Undefined();
+}
+
 Napi::Value Object::Rodata(const Napi::CallbackInfo& info) {
   constexpr const char* call = "bpf_map__initial_value";
   const State& state = Idle(call);
@@ -144,6 +159,7 @@ void Object::LoadNow(State& state) {
   bpf_object__for_each_program(program, state.object) bpf_program__set_log_buf(program, log.get(), kLogSize);
   const int result = bpf_object__load(state.object);
   bpf_object__for_each_program(program, state.object) bpf_program__set_log_buf(program, nullptr, 0);
+  state.inner_maps.clear();
   if (result < 0) throw Failure(-result, "bpf_object__load").On(state.path).VerifierLog(log.get());
 }
 

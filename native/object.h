@@ -5,7 +5,9 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "fd.h"
 #include "wrapped.h"
 
 namespace pilotfish {
@@ -25,6 +27,7 @@ class Object : public Wrapped<Object> {
   struct State {
     bpf_object* object = nullptr;
     std::string path;
+    std::vector<SharedFd> inner_maps;  // libbpf takes them by number and keeps none open
     std::atomic<Phase> phase = Phase::kOpen;
     ~State() { bpf_object__close(object); }
   };
@@ -32,6 +35,7 @@ class Object : public Wrapped<Object> {
   Napi::Value Maps(const Napi::CallbackInfo& info);
   Napi::Value Programs(const Napi::CallbackInfo& info);
   Napi::Value SetMaxEntries(const Napi::CallbackInfo& info);
+  Napi::Value SetInnerMap(const Napi::CallbackInfo& info);
   Napi::Value Rodata(const Napi::CallbackInfo& info);
   Napi::Value SetRodata(const Napi::CallbackInfo& info);
   Napi::Value Load(const Napi::CallbackInfo& info);

@@ -75,14 +75,27 @@ function bytes(f: Field): number {
   return f.count * (Object.values(scalars).find((scalar) => scalar.name === f.type)?.size ?? 0);
 }
 
+/** A struct in a struct is laid out flat: its fields stand beside the others. */
 function struct(type: BtfType): Struct {
   const fields: Record<string, Field> = {};
+  const add = (name: string, f: Field): void => {
+    if (name in fields) throw new Error(`${type.name} has two fields ${name}`);
+    fields[name] = f;
+  };
   let end = 0;
   for (const member of type.members ?? []) {
-    const f = field(`${type.name}.${member.name}`, member.type_id, member.bits_offset / 8);
-    if (f.offset !== end) throw new Error(`${type.name} has a hole of ${f.offset - end} bytes before ${member.name}`);
-    end = f.offset + bytes(f);
-    fields[member.name] = f;
+    const offset = member.bits_offset / 8;
+    if (offset !== end) throw new Error(`${type.name} has a hole of ${offset - end} bytes before ${member.name}`);
+    const inner = stripQualifiers(typeOf(member.type_id));
+    if (inner.kind === 'STRUCT') {
+      const { size, fields: innerFields } = struct(inner);
+      for (const [name, f] of Object.entries(innerFields)) add(name, { ...f, offset: offset + f.offset });
+      end = offset + size;
+    } else {
+      const f = field(`${type.name}.${member.name}`, member.type_id, offset);
+      add(member.name, f);
+      end = offset + bytes(f);
+    }
   }
   if (end !== type.size) throw new Error(`${type.name} has ${(type.size ?? 0) - end} bytes of padding at its end`);
   return { size: end, fields };

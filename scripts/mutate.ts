@@ -1,5 +1,5 @@
 /**
- * Applies every fault of test/mutations/table.ts to a copy of the tree, one at a time, and runs the test that has to
+ * Applies every fault of test/mutations/ to a copy of the tree, one at a time, and runs the test that has to
  * notice. Ends with 1 when one goes unnoticed.
  *
  *   npm run mutate [-- <name>...]
@@ -10,7 +10,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { formatTable } from '../src/cli/output.ts';
-import { type Mutation, mutations } from '../test/mutations/table.ts';
+import type { Mutation } from '../test/mutations/mutation.ts';
+import { mutations } from '../test/mutations/table.ts';
 
 interface Report {
   readonly numPassedTests: number;
@@ -63,7 +64,7 @@ const names = process.argv.slice(2);
 const chosen = mutations.filter(({ name }) => names.length === 0 || names.includes(name));
 const tree = mkdtempSync(join(tmpdir(), 'pilotfish-mutate-'));
 try {
-  for (const part of ['src', 'test', 'package.json', 'tsconfig.json', 'vitest.config.ts'])
+  for (const part of ['src', 'test', 'docs', 'package.json', 'tsconfig.json', 'vitest.config.ts'])
     cpSync(join(root, part), join(tree, part), { recursive: true });
   symlinkSync(join(root, 'node_modules'), join(tree, 'node_modules'));
   // Without a fault all of them have to pass: else they would notice anything.

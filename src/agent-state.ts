@@ -4,7 +4,7 @@ import type { RealObservation } from './core/health-state.ts';
 import type { RealKey, Snapshot } from './core/model.ts';
 import { realKey } from './core/model.ts';
 import type { RingBuilder } from './core/ring-builder.ts';
-import { readReasons, readTraffic } from './dataplane/counters.ts';
+import { readEvents, readReasons, readTraffic } from './dataplane/counters.ts';
 import type { MapStore } from './dataplane/map-store.ts';
 import type { ReconcilerStatus } from './sync/reconciler.ts';
 import type { SourceStatus } from './sync/source.ts';
@@ -31,18 +31,30 @@ export interface AgentState {
   readonly checks: { readonly runs: number; readonly maxLatenessMs: number; readonly inconclusive: number };
   readonly vips: readonly VipState[];
   readonly pools: readonly PoolState[];
+  /** Packets by what became of them. */
   readonly reasons: Readonly<Record<string, number>>;
+  /** What happened to packets on their way. */
+  readonly events: Readonly<Record<string, number>>;
   readonly rejected: Snapshot['rejected'];
 }
 
-export interface VipState {
+/** Of packets that were sent to a real, or passed to one that is this host. */
+export interface TrafficState {
+  readonly packets: number;
+  readonly bytes: number;
+  readonly newFlows: number;
+  /** Found in the flow cache. */
+  readonly hits: number;
+  /** Of TCP, not SYN, that the flow cache did not know. */
+  readonly misses: number;
+}
+
+export interface VipState extends TrafficState {
   readonly name: string;
   readonly address: string;
   readonly port: number;
   readonly protocol: string;
   readonly pool: string;
-  readonly packets: number;
-  readonly bytes: number;
 }
 
 export interface PoolState {
@@ -54,7 +66,7 @@ export interface PoolState {
   readonly reals: readonly RealState[];
 }
 
-export interface RealState {
+export interface RealState extends TrafficState {
   readonly id: string;
   readonly address: string;
   readonly weight: number;
@@ -65,8 +77,6 @@ export interface RealState {
   readonly since: number;
   /** Slots of the ring that are its own, of 65,537. */
   readonly slots: number;
-  readonly packets: number;
-  readonly bytes: number;
 }
 
 /** The parts that the state is read from. */
@@ -93,19 +103,33 @@ export type AgentFacts = Pick<
   | 'checks'
 >;
 
-const NO_TRAFFIC = { packets: 0, bytes: 0 } as const;
+const NO_TRAFFIC: TrafficState = { packets: 0, bytes: 0, newFlows: 0, hits: 0, misses: 0 };
 
-function traffic(store: MapStore, map: 'vip_traffic' | 'real_traffic', number: number | undefined) {
+function traffic(store: MapStore, map: 'vip_traffic' | 'real_traffic', number: number | undefined): TrafficState {
   if (number === undefined) return NO_TRAFFIC;
-  const { packets, bytes } = readTraffic(store, map, number);
-  return { packets: Number(packets), bytes: Number(bytes) };
+  const { packets, bytes, newFlows, hits, misses } = readTraffic(store, map, number);
+  return {
+    packets: Number(packets),
+    bytes: Number(bytes),
+    newFlows: Number(newFlows),
+    hits: Number(hits),
+    misses: Number(misses),
+  };
 }
 
 function vipStates({ status, store }: StateSources): VipState[] {
-  return [...(status.snapshot?.vips.values() ?? [])].map((vip) => ({
-    ...vip,
-    ...traffic(store, 'vip_traffic', status.observed?.vips.get(vipId(vip))?.number),
-  }));
+  const known = status.observed?.directory?.vips;
+  return [...(status.snapshot?.vips.values() ?? [])].map((vip) => {
+    const { name, address, port, protocol, pool } = vip;
+    return {
+      name,
+      address,
+      port,
+      protocol,
+      pool,
+      ...traffic(store, 'vip_traffic', known?.get(vipId(vip))?.number),
+    };
+  });
 }
 
 function poolStates({ status, store, rings, observations }: StateSources): PoolState[] {
@@ -136,8 +160,8 @@ function poolStates({ status, store, rings, observations }: StateSources): PoolS
   });
 }
 
-function reasonStates(store: MapStore): Record<string, number> {
-  return Object.fromEntries(Object.entries(readReasons(store)).map(([name, count]) => [name, Number(count)]));
+function asNumbers(counts: Readonly<Record<string, bigint>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(counts).map(([name, count]) => [name, Number(count)]));
 }
 
 export function agentState(facts: AgentFacts, sources: StateSources): AgentState {
@@ -149,6 +173,7 @@ export function agentState(facts: AgentFacts, sources: StateSources): AgentState
     reconciles: { applied, failures, lastError },
     vips: vipStates(sources),
     pools: poolStates(sources),
-    reasons: reasonStates(sources.store),
+    reasons: asNumbers(readReasons(sources.store)),
+    events: asNumbers(readEvents(sources.store)),
   };
 }

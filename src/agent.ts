@@ -11,6 +11,7 @@ import type { HealthTransition } from './core/health-state.ts';
 import type { Observation, RealKey, Snapshot } from './core/model.ts';
 import { realKey } from './core/model.ts';
 import { RingBuilder } from './core/ring-builder.ts';
+import { segmentReals } from './core/segment-reals.ts';
 import { type Digests, digestState, noDigests } from './core/state-digest.ts';
 import type { Attachment } from './dataplane/attachment.ts';
 import { attach, checkPinDir, describeFound, stillServes } from './dataplane/attachment.ts';
@@ -66,10 +67,16 @@ export class Agent {
    */
   static async start(config: AgentConfig, log: Logger): Promise<Agent> {
     checkPinDir(config.pinDir);
-    const link = await HostLink.open({ interface: config.interface, gateway: config.gateway, mtu: config.mtu, log });
+    const { interface: name, egress, mode, gateway, mtu, decap: tunnels } = config;
+    const link = await HostLink.open({ interface: name, egress, mode, gateway, mtu, tunnels, log });
     let loaded: LoadedProgram | undefined;
     try {
-      loaded = await loadProgram({ ...config.limits, flowsPerCpu: config.flowCache.entriesPerCpu });
+      loaded = await loadProgram({
+        ...config.limits,
+        flowsPerCpu: config.flowCache.entriesPerCpu,
+        newFlowsPerSecond: config.flowCache.newFlowsPerSecond,
+        egress: link.egressIndex,
+      });
       const agent = new Agent(config, log, link, loaded);
       await agent.#start();
       return agent;
@@ -138,12 +145,15 @@ export class Agent {
     );
     this.#reconciler.setHost(this.#link.image);
     this.#link.watch((image) => {
-      this.#log.info({ ...image }, 'the interface or its gateway changed');
+      const { mtu, gatewayMac, ownMac, local, neighbours } = image;
+      const counts = { local: local.size, neighbours: neighbours.size };
+      this.#log.info({ mtu, gatewayMac, ownMac, ...counts }, 'this host, its gateway or its neighbours changed');
       this.#reconciler.setHost(image);
     });
     this.#source.start(this.#snapshots);
     this.#publisher?.start();
-    this.#log.info({ interface: this.#config.interface, gateway: this.#link.gateway, name }, 'agent started');
+    const { interface: ingress, egress = ingress } = this.#config;
+    this.#log.info({ interface: ingress, egress, gateway: this.#link.gateway, name }, 'agent started');
   }
 
   /**
@@ -167,6 +177,7 @@ export class Agent {
       this.#afterReconcile();
     }, WARM_UP_MS);
     this.#health.update(checkTargets(snapshot));
+    this.#link.want(segmentReals(snapshot, this.#reconciler.status.observed));
     this.#reconciler.setSnapshot(snapshot);
   }
 
@@ -190,8 +201,10 @@ export class Agent {
   }
 
   #afterReconcile(): void {
-    const { snapshot } = this.#reconciler.status;
+    const { snapshot, observed } = this.#reconciler.status;
     if (snapshot === null) return;
+    // A real that is gone from the state is looked after until it is gone from the maps.
+    this.#link.want(segmentReals(this.#snapshots.snapshot ?? snapshot, observed));
     const warm = this.#warmUpOver || this.#judgedAll(snapshot);
     if (this.#attachment === null && warm && !this.#looksWiped(snapshot)) this.#attach();
     this.#publish(snapshot);
@@ -242,7 +255,7 @@ export class Agent {
 
   /** What people should look at although packets are forwarded. */
   #alarms(): string[] {
-    const alarms: string[] = [];
+    const alarms = this.#link.problems;
     const source = this.#snapshots.sourceStatus;
     if (source.state === 'lost' && this.#snapshots.snapshot !== null)
       alarms.push(`the source is lost, the last state stays in force: ${source.reason}`);
@@ -280,7 +293,7 @@ export class Agent {
   }
 
   #explain(flow: string): AgentExplanation {
-    const explanation = explainInForce(flow, this.#sources(), this.#loaded.flowsPerCpu);
+    const explanation = explainInForce(flow, this.#sources(), this.#loaded);
     return { lb: this.#config.name, problems: [...this.#notReady(), ...this.#alarms()], ...explanation };
   }
 

@@ -1,21 +1,11 @@
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import type * as z from 'zod';
 import { type AnnounceConfig, announceSchema } from './announce/settings.ts';
+import { maybe, readInterface, readPath } from './config-fields.ts';
+import { defaultSource, type SourceConfig, sourceSchema } from './config-source.ts';
 import { defaultLimits, type StateLimits } from './core/admission.ts';
-import { messageOf, PilotfishError } from './core/errors.ts';
-import {
-  field,
-  fields,
-  list,
-  oneOf,
-  optional,
-  problemsOf,
-  readName,
-  readText,
-  report,
-  wholeNumber,
-} from './core/fields.ts';
+import type { TunnelEnd } from './core/data-plane.ts';
+import { PilotfishError } from './core/errors.ts';
+import { field, fields, list, oneOf, optional, problemsOf, readName, report, wholeNumber } from './core/fields.ts';
 import { describeProblem, Mistake } from './core/mistake.ts';
 import type { Address } from './core/model.ts';
 import { readHost } from './core/schema.ts';
@@ -25,16 +15,26 @@ import { readYamlFile } from './yaml-file.ts';
 export interface AgentConfig {
   /** No other live LB of the fleet has it. */
   readonly name: string;
+  /** Where packets come in. */
   readonly interface: string;
+  /** Where packets to reals go out; undefined: where they came in. Gateway, MTU and own MAC address are those of it. */
+  readonly egress: string | undefined;
   /** Next hop of encapsulated packets; undefined: as the routing table has it. */
   readonly gateway: Address | undefined;
-  /** Bytes; undefined: the interface’s. */
+  /** Bytes; undefined: that of the interface where packets go out. */
   readonly mtu: number | undefined;
+  /** Tunnels that end at this host, sorted by address text. */
+  readonly decap: readonly TunnelEnd[];
   readonly source: SourceConfig;
   /** On a bpf file system. */
   readonly pinDir: string;
   readonly mode: (typeof attachModes)[number];
-  readonly flowCache: { /** A power of two. */ readonly entriesPerCpu: number };
+  readonly flowCache: {
+    /** A power of two. */
+    readonly entriesPerCpu: number;
+    /** Of each CPU; flows beyond it are forwarded and not remembered. */
+    readonly newFlowsPerSecond: number;
+  };
   readonly admin: { readonly socket: string };
   /** Undefined: this host does not announce itself. */
   readonly announce: AnnounceConfig | undefined;
@@ -47,124 +47,52 @@ export interface AgentConfig {
   readonly limits: StateLimits;
 }
 
-/** Where the desired state comes from. */
-export type SourceConfig = { readonly etcd: EtcdConfig } | { /** An absolute path. */ readonly file: string };
-
-export interface EtcdConfig {
-  /** `host:port`, with or without `http://` or `https://`. */
-  readonly endpoints: readonly string[];
-  /** Ends with a slash. */
-  readonly prefix: string;
-  readonly auth?: { readonly username: string; readonly password: string };
-  /** Paths of PEM files. */
-  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
-}
-
 const attachModes = ['auto', 'driver', 'generic'] as const;
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 const onEmptyModes = ['keep', 'clear'] as const;
 
-function readInterface(value: unknown): string | Mistake {
-  // IFNAMSIZ is 16 with the final zero; the kernel refuses slashes, colons and white space.
-  if (typeof value === 'string' && /^[^\s/:]{1,15}$/.test(value)) return value;
-  return new Mistake('is not the name of an interface', 'write a name that `ip link` shows, such as eth0');
+const MOST_NEW_FLOWS = 1_000_000_000;
+
+function readNewFlows(value: unknown): number | Mistake {
+  if (value === 0)
+    return new Mistake(
+      'would have no flow remembered',
+      `write ${MOST_NEW_FLOWS} for no limit; flowCache of a VIP switches the cache off`,
+    );
+  return wholeNumber(1, MOST_NEW_FLOWS)(value);
 }
 
-function readEndpoint(value: unknown): string | Mistake {
-  if (typeof value === 'string' && /^(https?:\/\/)?([\w.-]+|\[[0-9a-f:.]+\]):\d{1,5}$/i.test(value)) return value;
-  return new Mistake('is not an endpoint', 'write host and client port, such as 127.0.0.1:2379');
-}
+const flowCacheDefaults: AgentConfig['flowCache'] = { entriesPerCpu: 2 ** 20, newFlowsPerSecond: 500_000 };
 
-function readPath(value: unknown): string | Mistake {
-  if (typeof value === 'string' && value.startsWith('/')) return value;
-  return new Mistake('is not an absolute path', 'write a path that starts with a slash');
-}
-
-function readPrefix(value: unknown): string | Mistake {
-  const text = readText(value);
-  return text instanceof Mistake || text.endsWith('/') ? text : `${text}/`;
-}
-
-function maybe<T>(read: (value: unknown) => T | Mistake): z.ZodType<T | undefined> {
-  return optional<T | undefined>(read, undefined);
-}
-
-interface Login {
-  readonly username: string | undefined;
-  readonly password: string | undefined;
-  readonly passwordFile: string | undefined;
-}
-
-function readSecret(path: string): string | Mistake {
-  try {
-    return readFileSync(path, 'utf8').trimEnd();
-  } catch (error) {
-    return new Mistake(`cannot be read: ${messageOf(error)}`, 'check the path and the rights of the file');
-  }
-}
-
-function readAuth({ username, password, passwordFile }: Login, ctx: z.core.$RefinementCtx): Pick<EtcdConfig, 'auth'> {
-  const secret = passwordFile === undefined ? password : readSecret(passwordFile);
-  if (secret instanceof Mistake) report(ctx, ['passwordFile'], secret);
-  else if (password !== undefined && passwordFile !== undefined)
-    report(ctx, ['passwordFile'], new Mistake('stands beside a password', 'keep one of the two'));
-  else if ((username === undefined) !== (secret === undefined))
-    report(ctx, ['username'], new Mistake('and password go together', 'write both, or neither'));
-  else if (username !== undefined && secret !== undefined) return { auth: { username, password: secret } };
-  return {};
-}
-
-const tlsSchema = fields('tls', { ca: maybe(readPath), cert: maybe(readPath), key: maybe(readPath) }).transform(
-  ({ ca, cert, key }, ctx): NonNullable<EtcdConfig['tls']> => {
-    if ((cert === undefined) !== (key === undefined))
-      report(ctx, [cert === undefined ? 'cert' : 'key'], new Mistake('is missing', 'cert and key go together'));
-    return {
-      ...(ca === undefined ? {} : { ca }),
-      ...(cert === undefined ? {} : { cert }),
-      ...(key === undefined ? {} : { key }),
-    };
-  },
-);
-
-const etcdSchema = fields('etcd', {
-  endpoints: list('endpoints', field(readEndpoint, '127.0.0.1:2379')),
-  prefix: optional(readPrefix, '/pilotfish/v1/'),
-  username: maybe(readText),
-  password: maybe(readText),
-  passwordFile: maybe(readPath),
-  tls: tlsSchema.optional(),
-}).transform(({ endpoints, prefix, tls, ...login }, ctx): EtcdConfig => {
-  // With a plain endpoint among them the password would go over the wire in the clear for all that tls says.
-  const plain = tls === undefined ? -1 : endpoints.findIndex((endpoint) => endpoint.startsWith('http://'));
-  if (plain >= 0)
-    report(ctx, ['endpoints', plain], new Mistake('is without TLS although tls is set', 'write https:// instead'));
-  return { endpoints, prefix, ...readAuth(login, ctx), ...(tls === undefined ? {} : { tls }) };
+const flowCacheSchema = fields('flowCache', {
+  entriesPerCpu: optional(wholeNumber(1, 2 ** 26), flowCacheDefaults.entriesPerCpu),
+  newFlowsPerSecond: optional(readNewFlows, flowCacheDefaults.newFlowsPerSecond),
 });
 
-const defaultSource: SourceConfig = { file: '/etc/pilotfish/state.yaml' };
+const decapSchema = fields('decap', {
+  addresses: list('addresses', field(readHost, '192.0.2.1')),
+  guePort: optional(wholeNumber(1, 65_535), 6_080),
+}).transform(({ addresses, guePort }, ctx): TunnelEnd[] => {
+  addresses.forEach((address, at) => {
+    if (addresses.indexOf(address) < at)
+      report(ctx, ['addresses', at], new Mistake('is there twice', 'remove one of the two'));
+  });
+  return addresses.toSorted().map((address) => ({ address, guePort }));
+});
 
-const sourceSchema = fields('source', { etcd: etcdSchema.optional(), file: maybe(readPath) }, { consul: [] }).transform(
-  ({ etcd, file }, ctx): SourceConfig => {
-    if (etcd !== undefined && file !== undefined)
-      report(ctx, ['file'], new Mistake('stands beside etcd', 'keep one of the two'));
-    if (etcd !== undefined) return { etcd };
-    return file === undefined ? defaultSource : { file };
-  },
-);
-
-const { vips, pools, reals } = defaultLimits;
+const { vips, pools, reals, clients } = defaultLimits;
 
 const configSchema = fields('the configuration', {
   name: maybe(readName),
   interface: field(readInterface, 'interface: eth0'),
+  egress: maybe(readInterface),
   gateway: maybe(readHost),
   mtu: maybe(wholeNumber(576, 65_535)),
+  decap: decapSchema.default([]),
   source: sourceSchema.default(defaultSource),
   pinDir: optional(readPath, '/sys/fs/bpf/pilotfish'),
   mode: optional(oneOf(attachModes), 'auto'),
-  flowCache: fields('flowCache', { entriesPerCpu: optional(wholeNumber(1, 2 ** 26), 2 ** 20) }).default({
-    entriesPerCpu: 2 ** 20,
-  }),
+  flowCache: flowCacheSchema.default(flowCacheDefaults),
   admin: fields('admin', { socket: optional(readPath, '/run/pilotfish/agent.sock') }).default({
     socket: '/run/pilotfish/agent.sock',
   }),
@@ -177,7 +105,12 @@ const configSchema = fields('the configuration', {
     pools: optional(wholeNumber(1, 65_535), pools),
     // Rings and flows hold numbers of reals in 16 bits, and 0 is none.
     reals: optional(wholeNumber(1, 65_535), reals),
+    clients: optional(wholeNumber(1, 4_000_000), clients),
   }).default(defaultLimits),
+}).transform((config, ctx) => {
+  if (config.egress === config.interface)
+    report(ctx, ['egress'], new Mistake('is the interface that packets come in by', 'remove it: that is the default'));
+  return config;
 });
 
 const fewestFlows = 1_024;
@@ -219,7 +152,7 @@ export function parseConfig(tree: unknown, path: string): AgentConfig {
         fix: `set name: ${name.fix}`,
       }),
     ]);
-  return { name, ...config, announce, flowCache: { entriesPerCpu: powerOfTwo(flowCache.entriesPerCpu) } };
+  return { name, ...config, announce, flowCache: { ...flowCache, entriesPerCpu: powerOfTwo(flowCache.entriesPerCpu) } };
 }
 
 /** @throws PilotfishError PF_CONFIG when the file cannot be read or has mistakes */

@@ -218,9 +218,11 @@ program
       examples(
         'pilotfish explain "tcp 198.51.100.7:40000 > 192.0.2.10:443"',
         'pilotfish explain "udp [2001:db8::7]:5000 > [2001:db8::53]:53" --state state.yaml',
+        'pilotfish explain "udp 198.51.100.7:5000 > 192.0.2.10:443 cid 4012a8c0ffee0000"',
       ),
       '',
       'Without --state the agent on this host explains what is in force, with the flow cache as it is now.',
+      'Behind the flow what else decides may stand: cid HEX (of QUIC), stable N, server-id N, payload HEX, or frag N.',
       'Exit codes: 0 explained, 1 no agent answers, 2 the words are no flow, or the file has mistakes.',
     ].join('\n'),
   )
@@ -244,6 +246,11 @@ program
   .option('--gateway-mac <mac>', 'next hop of what leaves', macAddress, '02:00:00:00:00:01')
   .option('--own-mac <mac>', 'MAC address of this LB', macAddress, '02:00:00:00:00:02')
   .option('--mtu <bytes>', 'largest IP packet that may leave', between(576, 65_535), 65_535)
+  .option('--egress', 'what leaves does so by another interface (REDIRECT)')
+  .option('--local <addresses>', 'addresses of this LB, separated by commas: packets to reals there are passed up')
+  .option('--neighbour <list>', 'MAC addresses of reals with encap l2: 10.0.0.11=02:00:00:00:00:0b,...')
+  .option('--decap <addresses>', 'ends of tunnels here, separated by commas')
+  .option('--gue-port <port>', 'UDP port of GUE at those ends', between(1, 65_535), 6_080)
   .option('--json', 'one JSON object a line, which is the default')
   .addOption(
     new Option('-o, --output <format>', 'how to print').choices(['json', 'table']).default('json').conflicts('json'),
@@ -254,11 +261,17 @@ program
       examples(
         'pilotfish trace --state state.yaml --in in.pcap --out out.pcap',
         'pilotfish trace --state state.yaml --packet "tcp 198.51.100.7:40000 > 192.0.2.10:443 syn" -o table',
+        'pilotfish trace --state state.yaml --packet "icmp 198.51.100.7 > 192.0.2.10 echo"',
       ),
       '',
-      'Words of a packet: tcp or udp, source > destination, then any of syn ack fin rst, len N, tos N, ttl N.',
+      'Words of a packet, in any order behind its addresses:',
+      '  tcp, udp   len N, payload HEX, tos N, ttl N, vlan N, nodf, frag N (bytes: 0 is the first)',
+      '  tcp        syn ack fin rst, server-id N',
+      '  udp        cid HEX (of QUIC), stable N',
+      '  icmp       echo id N seq N; too-big mtu N about <flow>: "icmp 203.0.113.1 > 192.0.2.10 too-big about tcp ..."',
       'Needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON. A running agent is not touched.',
-      'Exit codes: 0 done, 1 the kernel refused or the capture breaks off, 2 the state or the capture cannot be used.',
+      'Exit codes: 0 done; 1 the kernel refused, a frame is too long to be tried, or the capture breaks off;',
+      '2 the state or the capture cannot be used.',
     ].join('\n'),
   )
   .action(

@@ -1,10 +1,9 @@
 import { readConfig } from '../config.ts';
 import { type Explanation, explainFlow } from '../core/explain.ts';
-import type { Flow } from '../core/flow-hash.ts';
 import type { Snapshot } from '../core/model.ts';
-import { flowText, readFlow } from '../core/packet-words.ts';
+import { type Inquiry, readInquiry } from '../core/packet-words.ts';
 import { RingBuilder } from '../core/ring-builder.ts';
-import { buildTarget } from '../core/target.ts';
+import { buildTarget, type HostImage } from '../core/target.ts';
 import { allUp } from '../core/verdicts.ts';
 import { fetchExplanation } from './agent-client.ts';
 import { defaultConfigPath } from './config-path.ts';
@@ -25,19 +24,27 @@ export interface Explained extends Explanation {
   readonly problems: readonly string[];
 }
 
-/** Any gateway will do: where a flow goes does not depend on it. */
-const someHost = { mtu: 65_535, gatewayMac: '02:00:00:00:00:01', ownMac: '02:00:00:00:00:02' };
+/** Any link will do: where a flow goes does not depend on it. */
+const someHost: HostImage = {
+  mtu: 65_535,
+  gatewayMac: '02:00:00:00:00:01',
+  ownMac: '02:00:00:00:00:02',
+  local: new Set(),
+  neighbours: new Map(),
+  tunnels: [],
+};
 
 /** Every real is taken as up, as `pilotfish trace` does. */
-export function explainOffline(snapshot: Snapshot, flow: Flow): Explanation {
+function explainOffline(snapshot: Snapshot, inquiry: Inquiry): Explanation {
   const target = buildTarget(snapshot, someHost, allUp(snapshot), new Map());
-  return explainFlow(flow, { snapshot, target, rings: new RingBuilder(1), health: null, remembered: null });
+  const sources = { snapshot, target, linkKnown: false, rings: new RingBuilder(1), health: null, remembered: null };
+  return explainFlow(inquiry, sources);
 }
 
-async function explain(flow: Flow, { state, config, socket }: ExplainOptions): Promise<Explained> {
+async function explain(inquiry: Inquiry, { state, config, socket }: ExplainOptions): Promise<Explained> {
   if (state === undefined)
-    return fetchExplanation(socket ?? readConfig(config ?? defaultConfigPath).admin.socket, flowText(flow));
-  return { lb: null, problems: [], ...explainOffline(await readGoodState(state), flow) };
+    return fetchExplanation(socket ?? readConfig(config ?? defaultConfigPath).admin.socket, inquiry.text);
+  return { lb: null, problems: [], ...explainOffline(await readGoodState(state), inquiry) };
 }
 
 /**
@@ -45,7 +52,7 @@ async function explain(flow: Flow, { state, config, socket }: ExplainOptions): P
  * @throws PilotfishError PF_USAGE, PF_STATE, PF_CONFIG, PF_AGENT
  */
 export async function runExplain(words: readonly string[], options: ExplainOptions): Promise<number> {
-  const explained = await explain(readFlow(words.join(' ')), options);
+  const explained = await explain(readInquiry(words.join(' ')), options);
   console.log(options.output === 'json' ? JSON.stringify(explained, null, 2) : explanationText(explained));
   return 0;
 }

@@ -1,5 +1,6 @@
 import { formatDuration } from '../core/duration.ts';
-import type { Check, Pool, Rejection, Snapshot } from '../core/model.ts';
+import type { Check, Pool, Rejection, Snapshot, Vip } from '../core/model.ts';
+import { changedOptions } from '../core/vip-fields.ts';
 import { type FleetState, observationOf } from './fleet-state.ts';
 import type { Cell } from './output.ts';
 
@@ -10,17 +11,25 @@ export interface View {
   readonly rows: readonly (readonly Cell[])[];
 }
 
+/** As people write it in a state file. */
+function writtenVip({ udpTimeoutMs, clients, ...vip }: Vip) {
+  return { ...vip, udpTimeout: formatDuration(udpTimeoutMs), clients };
+}
+
 export function vipsView({ vips }: Snapshot): View {
-  const data = [...vips.values()];
+  const all = [...vips.values()];
+  const options = new Map(all.map((vip) => [vip, changedOptions(vip)]));
+  const anyOptions = all.some((vip) => options.get(vip) !== '');
   return {
-    data,
-    header: ['VIP', 'ADDRESS', 'PORT', 'PROTOCOL', 'POOL'],
-    rows: data.map(({ name, address, port, protocol, pool }) => [
-      name,
-      address,
-      port === 0 ? 'every' : String(port),
-      protocol,
-      pool,
+    data: all.map(writtenVip),
+    header: ['VIP', 'ADDRESS', 'PORT', 'PROTOCOL', 'POOL', ...(anyOptions ? ['OPTIONS'] : [])],
+    rows: all.map((vip) => [
+      vip.name,
+      vip.address,
+      vip.port === 0 ? 'every' : String(vip.port),
+      vip.protocol,
+      vip.pool,
+      options.get(vip) || null,
     ]),
   };
 }
@@ -39,16 +48,22 @@ function writtenCheck({ type, port, intervalMs, timeoutMs, fastIntervalMs, downI
   };
 }
 
-function writtenPool({ name, encap, checks, minHealthy, onDown, removeAfterMs, reals }: Pool) {
+function writtenPool(pool: Pool) {
+  const { name, encap, guePort, gueChecksum, checks, minHealthy, onDown, removeAfterMs, reals } = pool;
   return {
     name,
     encap,
+    ...(encap === 'gue' ? { guePort, gueChecksum } : {}),
     checks: checks.map(writtenCheck),
     minHealthy: `${Math.round(minHealthy * 100_000) / 1_000}%`,
     onDown,
     removeAfter: formatDuration(removeAfterMs),
     reals: reals.length,
   };
+}
+
+function encapText({ encap, guePort, gueChecksum }: ReturnType<typeof writtenPool>): string {
+  return `${encap}${guePort === undefined ? '' : `:${guePort}`}${gueChecksum === false ? ',no-checksum' : ''}`;
 }
 
 export function poolsView({ pools }: Snapshot): View {
@@ -59,13 +74,20 @@ export function poolsView({ pools }: Snapshot): View {
     rows: data.map((pool) => [
       pool.name,
       pool.reals,
-      pool.encap,
+      encapText(pool),
       pool.checks.map(({ type, port, interval }) => `${type}:${port ?? 'vip'}/${interval}`).join(' '),
       pool.minHealthy,
       pool.onDown,
       pool.removeAfter,
     ]),
   };
+}
+
+const MOST_IDS = 4;
+
+function idsText(serverIds: readonly number[]): string | null {
+  const more = serverIds.length > MOST_IDS ? ['…'] : [];
+  return [...serverIds.slice(0, MOST_IDS), ...more].join(',') || null;
 }
 
 export function realsView({ pools }: Snapshot, { lbs }: FleetState): View {
@@ -76,15 +98,17 @@ export function realsView({ pools }: Snapshot, { lbs }: FleetState): View {
       observations: Object.fromEntries(lbs.map((lb) => [lb.lb, observationOf(lb, pool.name, real.address)])),
     })),
   );
+  const anyIds = data.some(({ serverIds }) => serverIds.length > 0);
   return {
     data,
-    header: ['POOL', 'REAL', 'ADDRESS', 'WEIGHT', 'STATE', ...lbs.map(({ lb }) => lb)],
-    rows: data.map(({ pool, id, address, weight, state, observations }) => [
+    header: ['POOL', 'REAL', 'ADDRESS', 'WEIGHT', 'STATE', ...(anyIds ? ['IDS'] : []), ...lbs.map(({ lb }) => lb)],
+    rows: data.map(({ pool, id, address, weight, state, serverIds, observations }) => [
       pool,
       id,
       address,
       weight,
       state,
+      ...(anyIds ? [idsText(serverIds)] : []),
       ...lbs.map(({ lb }) => observations[lb]),
     ]),
   };

@@ -1,4 +1,5 @@
-import { readConfig, type SourceConfig } from '../config.ts';
+import { readConfig } from '../config.ts';
+import type { SourceConfig } from '../config-source.ts';
 import { PilotfishError } from '../core/errors.ts';
 import type { EtcdOptions } from '../sync/etcd-client.ts';
 import { defaultConfigPath } from './config-path.ts';

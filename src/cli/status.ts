@@ -49,8 +49,19 @@ function print(state: AgentState): void {
   console.log(`  digest      ${state.digest === null ? 'none yet' : shortDigest(state.digest)}`);
   console.log('');
   printTable(
-    ['VIP', 'ADDRESS', 'PORT', 'PROTOCOL', 'POOL', 'PACKETS', 'BYTES'],
-    state.vips.map((v) => [v.name, v.address, v.port === 0 ? 'every' : v.port, v.protocol, v.pool, v.packets, v.bytes]),
+    ['VIP', 'ADDRESS', 'PORT', 'PROTOCOL', 'POOL', 'PACKETS', 'BYTES', 'NEW FLOWS', 'HITS', 'MISSES'],
+    state.vips.map((v) => [
+      v.name,
+      v.address,
+      v.port === 0 ? 'every' : v.port,
+      v.protocol,
+      v.pool,
+      v.packets,
+      v.bytes,
+      v.newFlows,
+      v.hits,
+      v.misses,
+    ]),
   );
   console.log('');
   printTable(
@@ -70,12 +81,18 @@ function print(state: AgentState): void {
     ),
   );
   console.log('');
-  printTable(
-    ['PACKETS', 'REASON'],
-    Object.entries(state.reasons)
-      .filter(([, count]) => count > 0)
-      .map(([reason, count]) => [count, reason]),
-  );
+  printTable(['PACKETS', 'REASON'], counted(state.reasons));
+  const events = counted(state.events);
+  if (events.length === 0) return;
+  console.log('');
+  printTable(['TIMES', 'EVENT'], events);
+}
+
+/** Those that are not 0. */
+function counted(counts: Readonly<Record<string, number>>): [number, string][] {
+  return Object.entries(counts)
+    .filter(([, count]) => count > 0)
+    .map(([name, count]) => [count, name]);
 }
 
 /** This LB as its agent sees it now. Exit code 1 when it is not ready. */

@@ -4,24 +4,23 @@ import { buffer } from 'node:stream/consumers';
 import { messageOf, PilotfishError } from '../core/errors.ts';
 import { frameOf } from '../core/packet-frame.ts';
 import { readPacket } from '../core/packet-words.ts';
-import type { HostImage } from '../core/target.ts';
 import { reasonNames } from '../dataplane/counters.ts';
 import { type Capture, pcapHeader, pcapRecord, readPcap } from '../dataplane/pcap.ts';
 import { LONGEST_FRAME, Tracer } from '../dataplane/tracer.ts';
 import { counted, formatTable } from './output.ts';
 import { exitCodes } from './report-error.ts';
 import { readGoodState } from './state-file.ts';
+import { type TraceHostOptions, traceHost } from './trace-host.ts';
 
-export interface TraceOptions {
+export interface TraceOptions extends TraceHostOptions {
   readonly state: string;
   /** pcap file; `-` is the standard input. */
   readonly in?: string;
   readonly out?: string;
   /** In place of `in`: frames in words. */
   readonly packet?: readonly string[];
-  readonly gatewayMac: string;
-  readonly ownMac: string;
-  readonly mtu: number;
+  /** What leaves does so by another interface. */
+  readonly egress?: boolean;
   readonly output: 'json' | 'table';
 }
 
@@ -30,18 +29,19 @@ interface Line {
   /** Of the frame, from 1. */
   readonly n: number;
   readonly action: string;
-  readonly reason: string;
+  readonly reason: string | null;
   readonly vip: string | null;
   readonly pool: string | null;
   readonly real: string | null;
   readonly path: string | null;
   readonly slot: number | null;
   readonly outLen: number | null;
+  readonly events: readonly string[] | null;
 }
 
 /** Lines and frames that are written at once. */
 const BATCH = 1_000;
-const columns = ['n', 'action', 'reason', 'vip', 'pool', 'real', 'path', 'slot', 'outLen'] as const;
+const columns = ['n', 'action', 'reason', 'vip', 'pool', 'real', 'path', 'slot', 'outLen', 'events'] as const;
 
 async function readBytes(path: string): Promise<Uint8Array> {
   try {
@@ -55,7 +55,7 @@ async function readBytes(path: string): Promise<Uint8Array> {
 }
 
 /** Frames in words come from the gateway, as those of clients do. */
-function captureOf(packets: readonly string[], { gatewayMac, ownMac }: HostImage): Capture {
+function captureOf(packets: readonly string[], { gatewayMac, ownMac }: TraceHostOptions): Capture {
   const frames = packets.map((text) => ({
     data: frameOf(readPacket(text), { from: gatewayMac, to: ownMac }),
     seconds: 0,
@@ -64,24 +64,10 @@ function captureOf(packets: readonly string[], { gatewayMac, ownMac }: HostImage
   return { nanoseconds: false, frames, brokenOff: null };
 }
 
-/** @throws PilotfishError PF_PCAP */
-async function readFrames(path: string): Promise<Capture> {
-  const capture = readPcap(await readBytes(path), path);
-  const long = capture.frames.findIndex(({ data }) => data.length > LONGEST_FRAME);
-  if (long >= 0)
-    throw new PilotfishError(
-      'PF_PCAP',
-      `${path}: frame ${long + 1} has ${capture.frames[long]?.data.length} bytes, and the kernel tries a program on ${LONGEST_FRAME} at most`,
-      {
-        fix: `it was put together from several by GRO or TSO: capture with ethtool -K eth0 gro off lro off gso off tso off, or leave such frames out: tcpdump -r ${path} -w short.pcap 'less ${LONGEST_FRAME}'`,
-      },
-    );
-  return capture;
-}
-
 /** What is to be sent. @throws PilotfishError PF_USAGE, PF_PCAP */
-async function captureFor({ in: path, packet, state }: TraceOptions, host: HostImage): Promise<Capture> {
-  if (packet !== undefined) return captureOf(packet, host);
+async function captureFor(options: TraceOptions): Promise<Capture> {
+  const { in: path, packet, state } = options;
+  if (packet !== undefined) return captureOf(packet, options);
   if (path === undefined)
     throw new PilotfishError('PF_USAGE', 'no packet is given', {
       fix: 'name a pcap file with --in, or write one: --packet "tcp 198.51.100.7:40000 > 192.0.2.10:443 syn"',
@@ -90,7 +76,7 @@ async function captureFor({ in: path, packet, state }: TraceOptions, host: HostI
     throw new PilotfishError('PF_USAGE', '--in and --state cannot both be the standard input', {
       fix: 'write one of them to a file',
     });
-  return readFrames(path);
+  return readPcap(await readBytes(path), path);
 }
 
 function openOut(path: string): number {
@@ -155,7 +141,7 @@ async function traceAll(tracer: Tracer, capture: Capture, out: FrameWriter | nul
   for (const [i, captured] of capture.frames.entries()) {
     const { frame, ...fields } = tracer.trace(captured.data);
     lines.push({ n: i + 1, ...fields, outLen: frame?.length ?? null });
-    counts.set(fields.reason, (counts.get(fields.reason) ?? 0) + 1);
+    if (fields.reason !== null) counts.set(fields.reason, (counts.get(fields.reason) ?? 0) + 1);
     if (frame !== null) out?.add(pcapRecord({ ...captured, data: frame }));
     if (table || lines.length < BATCH) continue;
     await print(jsonLines(lines));
@@ -171,7 +157,31 @@ function jsonLines(lines: readonly Line[]): string {
 }
 
 function cells(line: Line): (string | number | null)[] {
-  return columns.map((column) => line[column]);
+  return columns.map((column) => (column === 'events' ? (line.events?.join(' ') ?? null) : line[column]));
+}
+
+/** What keeps the answer from being whole; each is told when the rest is done. */
+function faultsOf({ frames, brokenOff }: Capture, path: string): PilotfishError[] {
+  const faults: PilotfishError[] = [];
+  const long = frames.flatMap(({ data }, i) => (data.length > LONGEST_FRAME ? [i] : []));
+  const [first] = long;
+  if (first !== undefined)
+    faults.push(
+      new PilotfishError(
+        'PF_PCAP',
+        `${path}: ${counted(long.length, 'frame')} not tried: frame ${first + 1} has ${frames[first]?.data.length} bytes, and the kernel tries a program on ${LONGEST_FRAME} at most`,
+        {
+          fix: 'they were put together from several by GRO or TSO: capture with ethtool -K eth0 gro off lro off gso off tso off',
+        },
+      ),
+    );
+  if (brokenOff !== null)
+    faults.push(
+      new PilotfishError('PF_PCAP', `${path} is not whole: ${brokenOff}`, {
+        fix: 'the frames before it are done; copy or capture the file anew',
+      }),
+    );
+  return faults;
 }
 
 /**
@@ -179,16 +189,18 @@ function cells(line: Line): (string | number | null)[] {
  * @throws PilotfishError PF_STATE, PF_PCAP, PF_USAGE; those of Tracer.load
  */
 export async function runTrace(options: TraceOptions): Promise<number> {
-  const { mtu, gatewayMac, ownMac } = options;
-  const host = { mtu, gatewayMac, ownMac };
-  const capture = await captureFor(options, host);
+  const capture = await captureFor(options);
   const snapshot = await readGoodState(options.state);
-  using tracer = await Tracer.load({ snapshot, host, frames: capture.frames.length });
+  const host = traceHost(snapshot, options);
+  using tracer = await Tracer.load({
+    snapshot,
+    host,
+    egress: options.egress ?? false,
+    frames: capture.frames.length,
+  });
   using out = options.out === undefined ? null : new FrameWriter(options.out, capture.nanoseconds);
   await traceAll(tracer, capture, out, options.output === 'table');
-  if (capture.brokenOff === null) return exitCodes.done;
-  console.error(
-    `PF_PCAP: ${options.in} is not whole: ${capture.brokenOff}\n  fix: the frames before it are done; copy or capture the file anew`,
-  );
-  return exitCodes.failed;
+  const faults = faultsOf(capture, options.in ?? '');
+  for (const fault of faults) console.error(fault.describe());
+  return faults.length === 0 ? exitCodes.done : exitCodes.failed;
 }

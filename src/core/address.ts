@@ -116,6 +116,17 @@ export function readPrefix(text: string): Prefix | Mistake {
   return { address, length };
 }
 
+/**
+ * Why no packet can be sent to any address of this prefix, or null when nothing speaks against it.
+ * @param prefix aligned
+ */
+export function unusablePrefix({ address, length }: Prefix): string | null {
+  const last = addressBytes(address).map((byte, i) => byte | (0xff >> Math.min(8, Math.max(0, length - i * 8))));
+  const reason = unusableAddress(address);
+  // Every reason stands for one range without gaps.
+  return reason === unusableAddress(addressFromBytes(last)) ? reason : null;
+}
+
 /** @throws PilotfishError PF_STATE when it is no prefix, or when bits after its length are set */
 export function parsePrefix(text: string): Prefix {
   const prefix = readPrefix(text);

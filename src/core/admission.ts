@@ -1,20 +1,23 @@
-import type { Item, ItemOf } from './candidate.ts';
+import { type Item, type ItemOf, poolsNeededBy } from './candidate.ts';
 import { listed, nearest } from './hints.ts';
 import { type Problem, shown } from './mistake.ts';
-import type { Address, Real } from './model.ts';
+import type { Address, Real, Vip } from './model.ts';
+import { PrefixMap } from './prefix-map.ts';
 
 /** How many of each one LB takes. */
 export interface StateLimits {
   readonly vips: number;
   readonly pools: number;
   readonly reals: number;
+  /** Client prefixes of all VIPs together. */
+  readonly clients: number;
 }
 
-export const defaultLimits: StateLimits = { vips: 4_096, pools: 1_024, reals: 16_384 };
+export const defaultLimits: StateLimits = { vips: 4_096, pools: 1_024, reals: 16_384, clients: 100_000 };
 
 /** What one pool has so far. */
 interface PoolTally {
-  /** A check takes the VIP’s port, so all VIPs have to have the same one. */
+  /** A check takes the VIP’s port, so all VIPs that lead here, be it for some clients, have to have the same one. */
   needsPort: boolean;
   /** VIP by port. */
   readonly vips: Map<number, string>;
@@ -31,6 +34,23 @@ function within(outer: string, field: string): string {
   return outer !== '' && field !== '' ? `${outer}.${field}` : `${outer}${field}`;
 }
 
+/** What a packet is matched by. */
+function endpointOf({ address, port, protocol }: Omit<Vip, 'name'>): string {
+  return `${address} port ${port} ${protocol}`;
+}
+
+/** What a fragment is matched by: it has no port. */
+function serviceOf({ address, protocol }: Omit<Vip, 'name'>): string {
+  return `${address} ${protocol}`;
+}
+
+/** Where a VIP names this pool for the first time, as it was written: its clients are sorted since. */
+function placeOfPool({ raw, value }: ItemOf<'vip'>, pool: string): string {
+  if (pool === value.pool) return 'pool';
+  const { clients } = JSON.parse(raw) as Pick<Vip, 'clients'>;
+  return `clients[${clients.findIndex((client) => client.pool === pool)}].pool`;
+}
+
 /**
  * Takes items one after the other and says what speaks against each, given those that were taken before. An item that
  * is not taken leaves no trace.
@@ -42,11 +62,15 @@ export class Admission {
   readonly #tallies = new Map<string, PoolTally>();
   /** VIP by what a packet is matched by. */
   readonly #vips = new Map<string, string>();
-  readonly #vipByAddress = new Map<Address, string>();
-  readonly #realByAddress = new Map<Address, string>();
+  /** By address and protocol. */
+  readonly #services = new Map<string, { readonly vip: string; readonly takesFragments: boolean }>();
+  readonly #vipByAddress = new PrefixMap();
+  readonly #realByAddress = new PrefixMap();
+  readonly #realByServerId = new Map<number, string>();
   readonly #poolHints = new Map<string, string>();
   #poolCount = 0;
   #realCount = 0;
+  #clientCount = 0;
 
   /**
    * @param pools every pool that is taken or going to be: items come in the order of precedence, not of dependence
@@ -72,18 +96,23 @@ export class Admission {
     }
   }
 
-  #admitVip({ name, value: { address, port, protocol, pool } }: ItemOf<'vip'>): Problem | null {
-    const endpoint = `${address} port ${port} ${protocol}`;
-    const tally = this.#tally(pool);
+  #admitVip(item: ItemOf<'vip'>): Problem | null {
+    const { name, value: vip } = item;
+    const { address, port, fragments, clients } = vip;
+    const pools = poolsNeededBy(item);
     const found =
-      this.#missingPool('pool', pool) ??
-      this.#endpointClash(endpoint, address) ??
-      this.#portClash(tally, pool, port) ??
-      this.#full('vips', this.#vips.size + 1);
+      this.#missingPoolOf(item, pools) ??
+      this.#endpointClash(vip) ??
+      this.#addressClash(address) ??
+      firstOf(pools, (pool) => this.#portClash(pool, port)) ??
+      this.#full('vips', this.#vips.size + 1) ??
+      this.#full('clients', this.#clientCount + clients.length);
     if (found !== null) return found;
-    this.#vips.set(endpoint, name);
+    this.#vips.set(endpointOf(vip), name);
+    this.#services.set(serviceOf(vip), { vip: name, takesFragments: fragments === 'hash' });
     this.#vipByAddress.set(address, name);
-    tally.vips.set(port, name);
+    for (const pool of pools) this.#tally(pool).vips.set(port, name);
+    this.#clientCount += clients.length;
     return null;
   }
 
@@ -110,10 +139,11 @@ export class Admission {
       this.#full('reals', this.#realCount + reals.length);
     if (found !== null) return found;
     this.#realCount += reals.length;
-    for (const [, { id, address }] of reals) {
+    for (const [, { id, address, serverIds }] of reals) {
       tally.ids.set(address, id);
       tally.reals.add(id);
       this.#realByAddress.set(address, `${pool}/${id}`);
+      for (const serverId of serverIds) this.#realByServerId.set(serverId, `${pool}/${id}`);
     }
     return null;
   }
@@ -130,7 +160,8 @@ export class Admission {
   #full(kind: keyof StateLimits, count: number): Problem | null {
     const limit = this.#limits[kind];
     if (count <= limit) return null;
-    return problem('', count, `exceeds the ${limit} ${kind} that one LB takes`, `remove ${kind} that are not used`);
+    const [field, what] = kind === 'clients' ? ['clients', 'client prefixes'] : ['', kind];
+    return problem(field, count, `exceeds the ${limit} ${what} that one LB takes`, `remove ${what} that are not used`);
   }
 
   #missingPool(field: string, pool: string): Problem | null {
@@ -140,6 +171,11 @@ export class Admission {
     return problem(field, pool, `pool "${pool}" does not exist`, this.#poolHint(pool));
   }
 
+  #missingPoolOf(item: ItemOf<'vip'>, pools: readonly string[]): Problem | null {
+    const missing = pools.find((pool) => !this.#pools.has(pool));
+    return missing === undefined ? null : this.#missingPool(placeOfPool(item, missing), missing);
+  }
+
   /** Remembered, because one pool that is gone may be missed by thousands. */
   #poolHint(pool: string): string {
     const near = this.#poolHints.get(pool) ?? nearest(pool, [...this.#pools, ...this.#refusedPools]) ?? '';
@@ -147,18 +183,34 @@ export class Admission {
     return near === '' ? `add pool "${pool}", or name one that exists` : `did you mean "${near}"?`;
   }
 
-  #endpointClash(endpoint: string, address: Address): Problem | null {
-    const vip = this.#vips.get(endpoint);
-    if (vip !== undefined) {
+  #endpointClash(vip: Omit<Vip, 'name'>): Problem | null {
+    const { address, fragments } = vip;
+    const twin = this.#vips.get(endpointOf(vip));
+    if (twin !== undefined) {
       const fix = 'change address, port or protocol of one of the two';
-      return problem('address', address, `${endpoint} is VIP "${vip}" already`, fix);
+      return problem('address', address, `${endpointOf(vip)} is VIP "${twin}" already`, fix);
     }
-    const real = this.#realByAddress.get(address);
-    if (real === undefined) return null;
-    return problem('address', address, `is the address of real ${real}`, 'use an address that no real has');
+    const other = this.#services.get(serviceOf(vip));
+    if (other === undefined) return null;
+    if (other.takesFragments) {
+      const fix = `use another address, or remove fragments from VIP "${other.vip}"`;
+      return problem('address', address, `has VIP "${other.vip}", whose fragments "hash" lets no other be there`, fix);
+    }
+    if (fragments === 'drop') return null;
+    const message = `lets no other VIP be at ${serviceOf(vip)}, and VIP "${other.vip}" is there`;
+    return problem('fragments', fragments, message, 'remove it, or use an address without another VIP');
   }
 
-  #portClash(tally: PoolTally, pool: string, port: number): Problem | null {
+  #addressClash(address: Address): Problem | null {
+    const real = this.#realByAddress.within(address);
+    if (real === undefined) return null;
+    return address.includes('/')
+      ? problem('address', address, `contains the address of real ${real}`, 'use a prefix that no real is in')
+      : problem('address', address, `is the address of real ${real}`, 'use an address that no real has');
+  }
+
+  #portClash(pool: string, port: number): Problem | null {
+    const tally = this.#tally(pool);
     if (!tally.needsPort || (port !== 0 && (tally.vips.size === 0 || tally.vips.has(port)))) return null;
     const [other] = tally.vips.values();
     const why = port === 0 ? 'stands for every port' : `is not the port of VIP "${other}"`;
@@ -172,7 +224,7 @@ export class Admission {
     return problem(field, undefined, `cannot be the VIP’s port, since the VIPs are ${vips}`, 'write the port to check');
   }
 
-  #realClash(tally: PoolTally, place: string, { id, address }: Real): Problem | null {
+  #realClash(tally: PoolTally, place: string, { id, address, serverIds }: Real): Problem | null {
     const field = within(place, 'address');
     const twin = tally.ids.get(address);
     if (tally.reals.has(id))
@@ -184,9 +236,15 @@ export class Admission {
       );
     if (twin !== undefined)
       return problem(field, address, `is the address of real "${twin}" of the same pool`, 'keep one of the two');
-    const vip = this.#vipByAddress.get(address);
-    if (vip === undefined) return null;
-    return problem(field, address, `is the address of VIP "${vip}"`, 'write the real’s own address');
+    const vip = this.#vipByAddress.containing(address);
+    if (vip !== undefined) {
+      const what = this.#vipByAddress.within(address) === undefined ? 'lies in the prefix' : 'is the address';
+      return problem(field, address, `${what} of VIP "${vip}"`, 'write the real’s own address');
+    }
+    const known = serverIds.find((serverId) => this.#realByServerId.has(serverId));
+    if (known === undefined) return null;
+    const message = `${known} names real ${this.#realByServerId.get(known)} already`;
+    return problem(within(place, 'serverIds'), known, message, 'give every real ids of its own');
   }
 }
 

@@ -7,7 +7,7 @@ import type { TreeKeys } from './tree.ts';
 
 export interface FieldChange {
   readonly field: string;
-  /** undefined: absent, so that the default holds. */
+  /** undefined: absent, so that the default holds; of a client prefix the VIP’s own pool. */
   readonly from: unknown;
   readonly to: unknown;
 }
@@ -39,12 +39,37 @@ function parsed(raw: string): unknown {
   }
 }
 
+/** Pools by client prefix, when that is what the field holds; absent is as good as empty. */
+function clientPools(clients: unknown): ReadonlyMap<string, string> | null {
+  if (clients === undefined) return new Map();
+  if (!Array.isArray(clients)) return null;
+  const pools = new Map<string, string>();
+  for (const client of clients) {
+    if (!isRecord(client) || Object.keys(client).length !== 2) return null;
+    const { prefix, pool } = client;
+    if (typeof prefix !== 'string' || typeof pool !== 'string') return null;
+    pools.set(prefix, pool);
+  }
+  return pools.size === clients.length ? pools : null;
+}
+
+/** Of two long lists of clients, those that differ; null when one of the two is no such list. */
+function clientChanges(before: unknown, after: unknown): FieldChange[] | null {
+  const [from, to] = [clientPools(before), clientPools(after)];
+  if (from === null || to === null) return null;
+  return [...new Set([...from.keys(), ...to.keys()])]
+    .filter((prefix) => from.get(prefix) !== to.get(prefix))
+    .map((prefix) => ({ field: `clients[${prefix}]`, from: from.get(prefix), to: to.get(prefix) }));
+}
+
 function fieldChanges(before: unknown, after: unknown): FieldChange[] {
   if (!isRecord(before) || !isRecord(after)) return [{ field: '', from: before, to: after }];
   const names = new Set([...Object.keys(before), ...Object.keys(after)]);
-  return [...names]
-    .filter((field) => !isDeepStrictEqual(before[field], after[field]))
-    .map((field) => ({ field, from: before[field], to: after[field] }));
+  return [...names].flatMap((field) => {
+    const [from, to] = [before[field], after[field]];
+    if (isDeepStrictEqual(from, to)) return [];
+    return (field === 'clients' ? clientChanges(from, to) : null) ?? [{ field, from, to }];
+  });
 }
 
 /** The reals inside the pool’s value, when it has some that can be keys of their own. */

@@ -18,6 +18,13 @@ interface Names {
   override: { readonly pool: string; readonly id: string };
 }
 
+/** The pools without which the item cannot be in force, each once. */
+export function poolsNeededBy(item: Item): readonly string[] {
+  if (item.kind === 'real') return [item.pool];
+  if (item.kind !== 'vip') return [];
+  return [...new Set([item.value.pool, ...item.value.clients.map(({ pool }) => pool)])];
+}
+
 /** Who wins when two keys cannot both be in force: the lower rank, then the lower key. */
 export const ranks = { inForce: 0, changed: 1, added: 2 } as const;
 export type Rank = (typeof ranks)[keyof typeof ranks];

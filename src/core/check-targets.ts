@@ -21,7 +21,8 @@ export interface CheckTarget {
  */
 export function checkTargets(snapshot: Snapshot): CheckTarget[] {
   const portOf = new Map<string, number>();
-  for (const vip of snapshot.vips.values()) if (vip.port !== 0) portOf.set(vip.pool, vip.port);
+  for (const { port, pool, clients } of snapshot.vips.values())
+    if (port !== 0) for (const name of [pool, ...clients.map((client) => client.pool)]) portOf.set(name, port);
 
   const targets: CheckTarget[] = [];
   for (const pool of snapshot.pools.values()) {

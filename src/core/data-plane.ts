@@ -8,7 +8,7 @@ import type { Address, Protocol, Vip } from './model.ts';
 /** Slots of a ring; a prime, as Maglev (Eisenbud et al., NSDI 2016, section 3.4) asks for. */
 export const RING_SLOTS = 65_537;
 
-/** `address|port|protocol`: what a packet is matched by, so no two VIPs share it. */
+/** `address|port|protocol`: what a packet is matched by, so no two VIPs share it. The address may be a prefix. */
 export type VipId = `${Address}|${number}|${Protocol}`;
 
 export function vipId(vip: Pick<Vip, 'address' | 'port' | 'protocol'>): VipId {
@@ -36,18 +36,53 @@ export interface SettingsImage {
   readonly ownMac: string;
 }
 
+/** How packets get to a real. */
+export type RealEncap =
+  | { readonly kind: 'ipip' }
+  | { readonly kind: 'gue'; readonly port: number; readonly checksum: boolean }
+  /** `mac` all zero: not known, packets for the real are dropped and counted. */
+  | { readonly kind: 'l2'; readonly mac: string }
+  /** The real is this host. */
+  | { readonly kind: 'local' };
+
 export interface RealRecord {
   readonly address: Address;
   /** Number of its pool. */
   readonly pool: number;
   /** 0 to 255; flows remembered under another one are void. */
   readonly generation: number;
+  readonly encap: RealEncap;
 }
 
-export interface VipRecord {
+/** A VIP as the program needs it: names are numbers, and the name itself is not there. */
+export interface VipRecord extends Omit<Vip, 'name' | 'address' | 'port' | 'protocol' | 'pool' | 'clients'> {
   readonly number: number;
+  /** Number of its pool. */
   readonly pool: number;
+  /** Sorted by prefix text; pools by number. */
+  readonly clients: readonly { readonly prefix: string; readonly pool: number }[];
 }
+
+/** A tunnel that ends at this host: what comes in it is opened and treated again. */
+export interface TunnelEnd {
+  /** Where IPIP (protocols 4 and 41) and GUE packets are addressed to. */
+  readonly address: Address;
+  /** UDP port of GUE. */
+  readonly guePort: number;
+}
+
+/** Everything that a destination is looked up in; it changes as a whole. */
+export interface Directory {
+  readonly vips: ReadonlyMap<VipId, VipRecord>;
+  /** Sorted by address text. */
+  readonly tunnels: readonly TunnelEnd[];
+}
+
+/** `<pool number>|<id>`: an id as the VIPs of one pool understand it. */
+export type ServerIdKey = `${number}|${number}`;
+
+/** Numbers of reals by what names them in packets. */
+export type ServerIds = ReadonlyMap<ServerIdKey, number>;
 
 /** A ring as it is to be built: members sorted by address bytes, each with the number that its slots get. */
 export interface RingSpec {
@@ -63,9 +98,10 @@ export function ringSignature(spec: RingSpec): string {
 /** What the maps hold now. */
 export interface Observed {
   readonly settings: SettingsImage | null;
-  /** By address: the protocols that its VIPs serve. */
-  readonly addresses: ReadonlyMap<Address, ReadonlySet<Protocol>>;
-  readonly vips: ReadonlyMap<VipId, VipRecord>;
+  /** Null when it is not one that this agent made, or was changed since. */
+  readonly directory: Directory | null;
+  /** Null as above. */
+  readonly serverIds: ServerIds | null;
   /** By number; never 0. */
   readonly reals: ReadonlyMap<number, RealRecord>;
   /** Numbers that were given up, with the generation their next user gets. A number in neither map starts at 0. */
@@ -93,14 +129,14 @@ export type MapOp =
   | { readonly op: 'settings'; readonly settings: SettingsImage }
   /** Claims a number for a pool, before anything under that number exists. */
   | { readonly op: 'name-pool'; readonly pool: number; readonly name: string }
-  | { readonly op: 'put-real'; readonly number: number; readonly real: RealRecord }
+  /** `fresh`: the number had no real before: its counters start at 0. Else the same real changes how it is reached. */
+  | { readonly op: 'put-real'; readonly number: number; readonly real: RealRecord; readonly fresh: boolean }
   /** In one batch: a packet sees each ring whole, old or new, and after it all are new. */
   | { readonly op: 'swap-rings'; readonly rings: readonly RingChange[] }
-  | { readonly op: 'put-address'; readonly address: Address; readonly protocols: ReadonlySet<Protocol> }
-  /** `fresh`: the number had no VIP before, or another one: its counters start at 0. */
-  | { readonly op: 'put-vip'; readonly vip: Vip; readonly record: VipRecord; readonly fresh: boolean }
-  | { readonly op: 'delete-vip'; readonly id: VipId }
-  | { readonly op: 'delete-address'; readonly address: Address }
+  /** The whole table at once: a packet sees the old one or the new one. */
+  | { readonly op: 'swap-server-ids'; readonly serverIds: ServerIds }
+  /** The whole directory at once. `fresh`: numbers that had no VIP before, or another one: their counters start at 0. */
+  | { readonly op: 'swap-directory'; readonly directory: Directory; readonly fresh: readonly number[] }
   /** Removes the rings and gives up the numbers of these pools. */
   | { readonly op: 'remove-pools'; readonly pools: readonly number[] }
   /** Gives the number up; every flow that remembers it is void from here on. */

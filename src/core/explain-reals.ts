@@ -99,8 +99,8 @@ export function explainReals(
   });
   const known = new Set(pool.reals.map(({ address }) => address));
   const removed = inForce.reals
-    .filter((address) => !known.has(address))
-    .map((address): ExplainedReal => {
+    .filter(({ address }) => !known.has(address))
+    .map(({ address }): ExplainedReal => {
       const why = 'removed from the pool: keeps the flows it has until removeAfter is over';
       const fixed = { id: null, weight: null, state: 'removed', health: 'unknown', since: null } as const;
       return { ...fixed, address, slots: 0, takesNewFlows: false, why };

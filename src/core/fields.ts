@@ -131,6 +131,12 @@ export function wholeNumber(min: number, max: number): Reader<number> {
   };
 }
 
+export function readBoolean(value: unknown): boolean | Mistake {
+  if (typeof value === 'boolean') return value;
+  const quoted = value === 'true' || value === 'false';
+  return new Mistake('must be true or false', quoted ? `write ${value} without quotes` : 'write true or false');
+}
+
 /** @param later values that the design has and this version does not carry */
 export function oneOf<T extends string>(values: readonly T[], later: readonly string[] = []): Reader<T> {
   return (value) => {

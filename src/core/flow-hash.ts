@@ -1,6 +1,6 @@
 import { addressBytes } from './address.ts';
 import { RING_SLOTS } from './data-plane.ts';
-import type { Address, Protocol } from './model.ts';
+import type { Address, HashMode, Protocol, Vip } from './model.ts';
 import { deriveKeys } from './seed.ts';
 
 /**
@@ -21,6 +21,22 @@ export interface Flow {
   readonly destination: Address;
   /** 0 to 65535. */
   readonly destinationPort: number;
+}
+
+/** What of a flow is hashed. `pair`: all but the ports, which fragments do not have. */
+export type FlowMode = HashMode | 'pair';
+
+/** Every mode starts from another state, so that no flow of one meets a flow of another. */
+const modeNumbers: Readonly<Record<FlowMode, number>> = { '5-tuple': 0, source: 1, 'dest-port': 2, pair: 3 };
+
+/** The mode that chooses the ring slot of a VIP’s flows. */
+export function slotMode({ hash, fragments }: Pick<Vip, 'hash' | 'fragments'>): FlowMode {
+  return fragments === 'hash' && hash === '5-tuple' ? 'pair' : hash;
+}
+
+/** The mode that the flow cache knows a VIP’s flows by, and that varies outer headers. */
+export function cacheMode({ fragments }: Pick<Vip, 'fragments'>): FlowMode {
+  return fragments === 'hash' ? 'pair' : '5-tuple';
 }
 
 const FINAL_KEY = 6;
@@ -54,24 +70,41 @@ function addressWords(source: Uint8Array, destination: Uint8Array): bigint[] {
   );
 }
 
+/** The words of a flow that a mode hashes. The protocol stands above the ports. */
+function flowWords(flow: Flow, mode: FlowMode): bigint[] {
+  const source = addressBytes(flow.source);
+  const destination = addressBytes(flow.destination);
+  if (source.length !== destination.length)
+    throw new RangeError(`${flow.source} and ${flow.destination} are not of one family`);
+  const protocol = BigInt(protocolNumbers[flow.protocol]) << 32n;
+  const to = portBytes(flow.destinationPort);
+  const ports = littleEndian(Uint8Array.of(...portBytes(flow.sourcePort), ...to));
+  switch (mode) {
+    case '5-tuple':
+      return [...addressWords(source, destination), ports | protocol];
+    case 'pair':
+      return [...addressWords(source, destination), protocol];
+    case 'source':
+      return source.length === 4
+        ? [littleEndian(source)]
+        : [littleEndian(source.subarray(0, 8)), littleEndian(source.subarray(8)), 0n];
+    case 'dest-port':
+      return [littleEndian(Uint8Array.of(...to)) | protocol];
+  }
+}
+
 /**
  * The 64-bit hash of a flow.
  * @param keys of `flowKeys`
  * @throws PilotfishError PF_STATE when an address is none; RangeError when the families differ or a port is none
  */
-export function flowHash(keys: BigUint64Array, flow: Flow): bigint {
-  const source = addressBytes(flow.source);
-  const destination = addressBytes(flow.destination);
-  if (source.length !== destination.length)
-    throw new RangeError(`${flow.source} and ${flow.destination} are not of one family`);
-
-  const ports = littleEndian(Uint8Array.of(...portBytes(flow.sourcePort), ...portBytes(flow.destinationPort)));
-  const words = [...addressWords(source, destination), ports | (BigInt(protocolNumbers[flow.protocol]) << 32n)];
+export function flowHash(keys: BigUint64Array, flow: Flow, mode: FlowMode): bigint {
   const step = (hash: bigint, word: bigint, key: bigint): bigint => {
     const product = BigInt.asUintN(64, (hash ^ word) * key);
     return product ^ (product >> 32n);
   };
-  const mixed = words.reduce((hash, word, i) => step(hash, word, keys[1 + i]!), keys[0]!);
+  const start = keys[0]! ^ BigInt(modeNumbers[mode]);
+  const mixed = flowWords(flow, mode).reduce((hash, word, i) => step(hash, word, keys[1 + i]!), start);
   return step(mixed, 0n, keys[FINAL_KEY]!);
 }
 

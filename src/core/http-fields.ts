@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import * as z from 'zod';
-import { isRecord, oneOf, optional, readText, report } from './fields.ts';
+import { isRecord, oneOf, optional, readBoolean, readText, report } from './fields.ts';
 import { Mistake } from './mistake.ts';
 import type { BodyExpectation, HttpMethod, HttpsCheck, StatusRange } from './model.ts';
 import { httpMethods } from './model.ts';
@@ -50,12 +50,6 @@ function readServerName(value: unknown): string | Mistake {
   if (typeof value === 'string' && /^[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*$/i.test(value) && isIP(value) === 0)
     return value;
   return new Mistake('is not a server name', 'write a DNS name such as "www.example.com"');
-}
-
-function readBoolean(value: unknown): boolean | Mistake {
-  if (typeof value === 'boolean') return value;
-  const quoted = value === 'true' || value === 'false';
-  return new Mistake('must be true or false', quoted ? `write ${value} without quotes` : 'write true or false');
 }
 
 function readRange(value: unknown): StatusRange | Mistake {

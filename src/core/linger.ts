@@ -1,10 +1,14 @@
 import type { Limits } from './data-plane.ts';
 import type { Address, RealKey, Snapshot } from './model.ts';
 import { realKey } from './model.ts';
+import type { PoolEncap } from './real-encap.ts';
 
 interface LingeringReal {
   readonly pool: string;
   readonly address: Address;
+  /** As its pool had it when the real’s key vanished: what the pool says later is about its other reals. */
+  readonly encap: PoolEncap;
+  readonly serverIds: readonly number[];
   /** Clock milliseconds. */
   readonly until: number;
 }
@@ -27,6 +31,8 @@ export function nextLingering(lingering: Lingering, before: Snapshot | null, aft
           next.set(realKey(pool.name, real.address), {
             pool: pool.name,
             address: real.address,
+            encap: { encap: pool.encap, guePort: pool.guePort, gueChecksum: pool.gueChecksum },
+            serverIds: real.serverIds,
             until: now + (after.pools.get(pool.name) ?? pool).removeAfterMs,
           });
   }

@@ -6,8 +6,20 @@
 export const protocols = ['tcp', 'udp'] as const;
 export type Protocol = (typeof protocols)[number];
 
-export const encaps = ['ipip'] as const;
+export const encaps = ['ipip', 'gue', 'l2'] as const;
 export type Encap = (typeof encaps)[number];
+
+export const hashModes = ['5-tuple', 'source', 'dest-port'] as const;
+/** What of a packet chooses the ring slot of a flow that is not remembered. */
+export type HashMode = (typeof hashModes)[number];
+
+export const quicModes = ['off', 'katran', 'quic-lb'] as const;
+/** How a QUIC connection id carries the id of a real. */
+export type QuicMode = (typeof quicModes)[number];
+
+export const fragmentModes = ['drop', 'hash'] as const;
+/** `hash`: a flow is a pair of addresses, so that fragments, which have no ports, find it. */
+export type FragmentMode = (typeof fragmentModes)[number];
 
 export const realStates = ['active', 'drain', 'maintenance'] as const;
 export type RealState = (typeof realStates)[number];
@@ -27,12 +39,28 @@ export interface Settings {
 
 export interface Vip {
   readonly name: string;
+  /** An address, or an aligned prefix such as `192.0.2.0/24`. The most specific VIP that matches a packet takes it. */
   readonly address: Address;
   /** 0 to 65535; 0 stands for every port. */
   readonly port: number;
   readonly protocol: Protocol;
   /** Name of a pool of the same snapshot. */
   readonly pool: string;
+  readonly hash: HashMode;
+  /** False: flows are not remembered. */
+  readonly flowCache: boolean;
+  /** A UDP flow is forgotten when it was silent for this long: 2 s to 30 min. */
+  readonly udpTimeoutMs: number;
+  readonly quic: QuicMode;
+  /** TCP may carry the id of a real in option 0xB7. */
+  readonly tcpServerId: boolean;
+  /** UDP payloads may start with the id of a real. */
+  readonly udpStableRouting: boolean;
+  /** Whether echo requests to the address are answered; one VIP of the address that says no is enough. */
+  readonly icmpEcho: boolean;
+  readonly fragments: FragmentMode;
+  /** Clients of these prefixes go to another pool; the longest match wins. Canonical, sorted by text, no prefix twice. */
+  readonly clients: readonly { readonly prefix: string /** Name. */; readonly pool: string }[];
 }
 
 /** What checks of every type have. */
@@ -102,11 +130,17 @@ export interface Real {
   /** 0 to 1000; 0 takes no new flows. */
   readonly weight: number;
   readonly state: RealState;
+  /** 1 to 2^32 - 1, ascending. No other real of the state has one of them. */
+  readonly serverIds: readonly number[];
 }
 
 export interface Pool {
   readonly name: string;
   readonly encap: Encap;
+  /** UDP destination port of outer headers; with encap `gue`. */
+  readonly guePort: number;
+  /** Whether outer UDP headers have a checksum; with encap `gue`. */
+  readonly gueChecksum: boolean;
   /** Never empty. */
   readonly checks: readonly Check[];
   /** 0 to 1: less weight up than this, and every real that people have not drained counts as up. */

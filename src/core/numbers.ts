@@ -78,3 +78,10 @@ export class Numbers {
     return free.sort((a, b) => age(b) - age(a) || b - a);
   }
 }
+
+/** @throws PilotfishError PF_STATE when there is none: a fault of the planner */
+export function lookup<K, V>(map: ReadonlyMap<K, V>, key: K): V {
+  const value = map.get(key);
+  if (value === undefined) throw new PilotfishError('PF_STATE', `the planner has no entry for ${String(key)}`);
+  return value;
+}

@@ -1,5 +1,5 @@
 import type { MapOp, Observed } from './data-plane.ts';
-import { ringSignature, vipId } from './data-plane.ts';
+import { ringSignature } from './data-plane.ts';
 
 /** Observed with its maps open to change. */
 type Mutable = {
@@ -10,8 +10,6 @@ type Mutable = {
 export function applied(observed: Observed, ops: readonly MapOp[]): Observed {
   const next: Mutable = {
     ...observed,
-    addresses: new Map(observed.addresses),
-    vips: new Map(observed.vips),
     reals: new Map(observed.reals),
     freed: new Map(observed.freed),
     rings: new Map(observed.rings),
@@ -45,17 +43,11 @@ function applyOne(next: Mutable, op: MapOp): void {
       for (const pool of op.pools) next.rings.delete(pool);
       for (const [name, number] of next.pools) if (op.pools.includes(number)) next.pools.delete(name);
       break;
-    case 'put-address':
-      next.addresses.set(op.address, op.protocols);
+    case 'swap-server-ids':
+      next.serverIds = op.serverIds;
       break;
-    case 'delete-address':
-      next.addresses.delete(op.address);
-      break;
-    case 'put-vip':
-      next.vips.set(vipId(op.vip), op.record);
-      break;
-    case 'delete-vip':
-      next.vips.delete(op.id);
+    case 'swap-directory':
+      next.directory = op.directory;
       break;
   }
 }

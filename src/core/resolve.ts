@@ -1,5 +1,5 @@
 import { Admission, type StateLimits } from './admission.ts';
-import { type Candidate, type Item, ranks } from './candidate.ts';
+import { type Candidate, type Item, poolsNeededBy, ranks } from './candidate.ts';
 import type { Problem } from './mistake.ts';
 
 export interface Resolution {
@@ -18,11 +18,6 @@ interface Standing {
 
 function choiceOf({ candidate, next }: Standing): Candidate['choices'][number] | undefined {
   return candidate.choices[next];
-}
-
-function poolNeededBy(item: Item): string | null {
-  if (item.kind === 'vip') return item.value.pool;
-  return item.kind === 'real' ? item.pool : null;
 }
 
 function poolsOf(standings: readonly Standing[]): Set<string> {
@@ -44,9 +39,8 @@ function round(standings: readonly Standing[], limits: StateLimits, written: Rea
     for (const standing of standings) {
       const choice = choiceOf(standing);
       if (choice === undefined || choice.rank !== rank) continue;
-      const needed = poolNeededBy(choice.item);
       // Whether the pool has an earlier value to go back to shows in the next round.
-      if (needed !== null && lostPools.has(needed)) continue;
+      if (lostPools.size > 0 && poolsNeededBy(choice.item).some((pool) => lostPools.has(pool))) continue;
       const problem = admission.admit(choice.item);
       if (problem === null) continue;
       if (choice.item.kind === 'pool') lostPools.add(choice.item.pool);

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { unusableAddress } from './address.ts';
+import { isIPv6Address, readPrefix, unusableAddress, unusablePrefix } from './address.ts';
 import { checkSchema } from './check-schema.ts';
 import { readDuration } from './duration.ts';
 import {
@@ -12,6 +12,7 @@ import {
   prefix,
   problemsOf,
   readAddress,
+  readBoolean,
   readName,
   readPercent,
   relay,
@@ -22,6 +23,7 @@ import { Mistake, type Problem, shown } from './mistake.ts';
 import type { Address, Pool, Real, Settings, Vip } from './model.ts';
 import { encaps, onDownModes, protocols, realStates } from './model.ts';
 import { DEFAULT_SEED } from './seed.ts';
+import { settledVip, vipOptions } from './vip-fields.ts';
 
 /** The shape of each kind of value under desired/: what one key says by itself, without a look at any other. */
 
@@ -34,6 +36,9 @@ export interface ItemValues {
   override: Pick<Real, 'state'>;
 }
 export type ItemKind = keyof ItemValues;
+
+/** As IANA has registered it for GUE. */
+const DEFAULT_GUE_PORT = 6080;
 
 /** In force when the key desired/settings is absent. */
 export const defaultSettings: Settings = {
@@ -51,13 +56,14 @@ export function readHost(value: unknown): Address | Mistake {
 }
 
 function readVipAddress(value: unknown): Address | Mistake {
-  const [address, length] = typeof value === 'string' ? value.split('/', 2) : [];
-  if (length === undefined) return readHost(value);
-  const single = readAddress(address);
-  return new Mistake(
-    'is a prefix, which is not supported by this version',
-    `write a single address such as ${single instanceof Mistake ? '192.0.2.10' : single}`,
-  );
+  if (typeof value !== 'string' || !value.includes('/')) return readHost(value);
+  const prefix = readPrefix(value);
+  if (prefix instanceof Mistake) return prefix;
+  const { address, length } = prefix;
+  if (length === 0) return new Mistake('is every address there is', 'write prefixes of at least one bit');
+  if (length === (isIPv6Address(address) ? 128 : 32)) return readHost(address);
+  const reason = unusablePrefix(prefix);
+  return reason === null ? `${address}/${length}` : new Mistake(reason, 'write a prefix of hosts');
 }
 
 function readSeed(value: unknown): string | Mistake {
@@ -74,37 +80,37 @@ const settingsSchema = fields('the settings', {
   }).default(defaultSettings.outerSource),
 });
 
-// The values listed for fields that this version does not carry are what it does anyway: writing them changes nothing.
-const vipSchema = fields(
-  'a VIP',
-  {
-    address: field(readVipAddress, '"address": "192.0.2.10"'),
-    port: field(wholeNumber(0, 65_535), '"port": 443'),
-    protocol: field(oneOf(protocols), '"protocol": "tcp"'),
-    pool: field(readName, '"pool": "web"'),
-  },
-  {
-    hash: ['5-tuple'],
-    flowCache: [true],
-    udpTimeout: [],
-    quic: ['off'],
-    tcpServerId: [false],
-    udpStableRouting: [false],
-    icmpEcho: [],
-    fragments: ['drop'],
-    clients: [[]],
-  },
-);
+const vipSchema = fields('a VIP', {
+  address: field(readVipAddress, '"address": "192.0.2.10"'),
+  port: field(wholeNumber(0, 65_535), '"port": 443'),
+  protocol: field(oneOf(protocols), '"protocol": "tcp"'),
+  pool: field(readName, '"pool": "web"'),
+  ...vipOptions,
+}).transform(settledVip);
 
-const realSchema = fields(
-  'a real',
-  {
-    address: field(readHost, '"address": "10.0.0.11"'),
-    weight: optional(wholeNumber(0, 1_000), 100),
-    state: optional(oneOf(realStates), 'active'),
-  },
-  { serverIds: [[]] },
-);
+const readServerId = wholeNumber(1, 2 ** 32 - 1);
+
+const serverIds = z.unknown().transform((input, ctx): readonly number[] => {
+  if (!Array.isArray(input)) {
+    report(ctx, [], new Mistake('must be a list', 'write a list of numbers, such as [7]'));
+    return z.NEVER;
+  }
+  const ids = new Set<number>();
+  for (const [n, value] of input.entries()) {
+    const id = readServerId(value);
+    if (id instanceof Mistake) report(ctx, [n], id);
+    else if (ids.has(id)) report(ctx, [n], new Mistake('is there twice', 'keep one of the two'));
+    else ids.add(id);
+  }
+  return [...ids].sort((a, b) => a - b);
+});
+
+const realSchema = fields('a real', {
+  address: field(readHost, '"address": "10.0.0.11"'),
+  weight: optional(wholeNumber(0, 1_000), 100),
+  state: optional(oneOf(realStates), 'active'),
+  serverIds: serverIds.default([]),
+});
 
 /** `{"consul": {"service": "web"}}` in place of reals, which is not a real called consul. */
 export function isConsulQuery(reals: Readonly<Record<string, unknown>>): boolean {
@@ -122,6 +128,7 @@ const inlineRealsSchema = z.unknown().transform((input, ctx): readonly Real[] =>
     return z.NEVER;
   }
   const byAddress = new Map<Address, Real>();
+  const byServerId = new Map<number, Real>();
   for (const [id, value] of Object.entries(input)) {
     const name = readName(id);
     if (name instanceof Mistake) report(ctx, [id], name);
@@ -131,6 +138,12 @@ const inlineRealsSchema = z.unknown().transform((input, ctx): readonly Real[] =>
     if (twin !== undefined)
       report(ctx, [id, 'address'], new Mistake(`is the address of real "${twin.id}" too`, 'keep one of the two'));
     else byAddress.set(real.address, { id, ...real });
+    for (const serverId of real.serverIds) {
+      const named = byServerId.get(serverId);
+      if (named !== undefined)
+        report(ctx, [id, 'serverIds'], new Mistake(`${serverId} names real "${named.id}" too`, 'keep one of the two'));
+      byServerId.set(serverId, { id, ...real });
+    }
   }
   return [...byAddress.values()];
 });
@@ -138,7 +151,9 @@ const inlineRealsSchema = z.unknown().transform((input, ctx): readonly Real[] =>
 const poolSchema = fields(
   'a pool',
   {
-    encap: optional(oneOf(encaps, ['gue', 'l2']), 'ipip'),
+    encap: optional(oneOf(encaps), 'ipip'),
+    guePort: optional<number | null>(wholeNumber(1, 65_535), null),
+    gueChecksum: optional<boolean | null>(readBoolean, null),
     checks: list('checks, or leave it out for one tcp check', checkSchema).default(() => [
       checkSchema.parse({ type: 'tcp' }),
     ]),
@@ -147,8 +162,20 @@ const poolSchema = fields(
     removeAfter: optional((value) => readDuration(value, 0, 24 * 3_600_000), 5 * 60_000),
     reals: inlineRealsSchema.default([]),
   },
-  { guePort: [], gueChecksum: [], agreement: ['local'], slowStart: [] },
-).transform(({ removeAfter, ...pool }) => ({ ...pool, removeAfterMs: removeAfter }));
+  // The value listed is what this version does anyway: writing it changes nothing.
+  { agreement: ['local'], slowStart: [] },
+).transform(({ encap, guePort, gueChecksum, removeAfter, ...pool }, ctx) => {
+  for (const [name, written] of Object.entries({ guePort, gueChecksum }))
+    if (written !== null && encap !== 'gue')
+      report(ctx, [name], new Mistake(`has no effect with encap "${encap}"`, 'remove it, or make encap "gue"'));
+  return {
+    encap,
+    guePort: guePort ?? DEFAULT_GUE_PORT,
+    gueChecksum: gueChecksum ?? true,
+    ...pool,
+    removeAfterMs: removeAfter,
+  };
+});
 
 const overrideStates = ['drain', 'maintenance'] as const;
 

@@ -1,10 +1,14 @@
-import type { SettingsImage, VipId } from './data-plane.ts';
+import type { RealEncap, SettingsImage, TunnelEnd, VipId } from './data-plane.ts';
 import { vipId } from './data-plane.ts';
 import { effectiveReals } from './effective.ts';
 import { flowKeys } from './flow-hash.ts';
 import type { Lingering } from './linger.ts';
 import type { Address, Observation, Pool, Real, RealKey, Settings, Snapshot, Vip } from './model.ts';
 import { realKey } from './model.ts';
+import type { Surroundings } from './real-encap.ts';
+import { realEncap } from './real-encap.ts';
+import type { NamedServerIds } from './server-ids.ts';
+import { serverIdsOf } from './server-ids.ts';
 
 /** A real that takes a share of the ring. */
 export interface RingMember {
@@ -13,12 +17,20 @@ export interface RingMember {
   readonly weight: number;
 }
 
+/** A real that keeps the flows it has. */
+export interface TargetReal {
+  readonly address: Address;
+  readonly encap: RealEncap;
+  /** True when its key is gone: it has nothing but the flows, and the ids, that it had before. */
+  readonly lingers: boolean;
+}
+
 export interface TargetPool {
   readonly name: string;
   /** Members of the ring, sorted by address bytes; empty when the pool takes no new flows. */
   readonly ring: readonly RingMember[];
   /** Reals that keep the flows they have: the ring’s members, and those that merely take no new ones. */
-  readonly reals: readonly Address[];
+  readonly reals: readonly TargetReal[];
   /** True when so little weight is up that health is ignored (`minHealthy`). */
   readonly floor: boolean;
 }
@@ -28,13 +40,23 @@ export interface Target {
   readonly seed: string;
   readonly settings: SettingsImage;
   readonly vips: ReadonlyMap<VipId, Vip>;
+  /** Tunnels that end at this host, sorted by address text. */
+  readonly tunnels: readonly TunnelEnd[];
   /** Those of the snapshot. */
   readonly pools: ReadonlyMap<string, TargetPool>;
   /** Pools that are gone and have lingering reals. Apart, since LBs that joined at other times have others. */
   readonly leaving: readonly TargetPool[];
+  /** Of reals that keep their flows. */
+  readonly serverIds: NamedServerIds;
 }
 
 export type Verdicts = ReadonlyMap<RealKey, Observation>;
+
+/** What is this host’s own. */
+export interface HostImage extends Pick<SettingsImage, 'mtu' | 'gatewayMac' | 'ownMac'>, Surroundings {
+  /** Sorted by address text. */
+  readonly tunnels: readonly TunnelEnd[];
+}
 
 /**
  * Does this real keep the flows it has? Maintenance and a down real under `onDown: rehash` do not; all others do,
@@ -46,39 +68,47 @@ function keepsFlows(pool: Pool, real: Real, verdicts: Verdicts, floor: boolean):
   return !(down && pool.onDown === 'rehash' && !floor);
 }
 
-function targetPool(pool: Pool, verdicts: Verdicts, lingering: readonly Address[]): TargetPool {
+function targetPool(pool: Pool, host: HostImage, verdicts: Verdicts, lingering: readonly TargetReal[]): TargetPool {
   const effective = effectiveReals(pool, verdicts);
-  const kept = pool.reals.filter((real) => keepsFlows(pool, real, verdicts, effective.floor));
-  return {
-    name: pool.name,
-    ring: effective.reals,
-    reals: [...kept.map((real) => real.address), ...lingering],
-    floor: effective.floor,
-  };
+  const kept = pool.reals
+    .filter((real) => keepsFlows(pool, real, verdicts, effective.floor))
+    .map(({ address }): TargetReal => ({ address, encap: realEncap(address, pool, host), lingers: false }));
+  return { name: pool.name, ring: effective.reals, reals: [...kept, ...lingering], floor: effective.floor };
 }
 
-/** What of the program’s settings is this host’s own. */
-export type HostImage = Pick<SettingsImage, 'mtu' | 'gatewayMac' | 'ownMac'>;
-
-function settingsImage(settings: Settings, host: HostImage): SettingsImage {
-  const words = Array.from(flowKeys(settings.seed), (word) => word.toString(16).padStart(16, '0'));
-  return { hashKeys: words.join(','), outerV4: settings.outerSource.v4, outerV6: settings.outerSource.v6, ...host };
+function settingsImage({ seed, outerSource }: Settings, { mtu, gatewayMac, ownMac }: HostImage): SettingsImage {
+  const words = Array.from(flowKeys(seed), (word) => word.toString(16).padStart(16, '0'));
+  return { hashKeys: words.join(','), outerV4: outerSource.v4, outerV6: outerSource.v6, mtu, gatewayMac, ownMac };
 }
 
-/** Pure: the same snapshot, verdicts and lingering reals always give the same target. */
+/**
+ * Pure: the same snapshot, verdicts and lingering reals always give the same target.
+ * @param lingering where two of them had the same id, it goes on naming the first one
+ */
 export function buildTarget(snapshot: Snapshot, host: HostImage, verdicts: Verdicts, lingering: Lingering): Target {
-  const lingeringOf = new Map<string, Address[]>();
-  for (const { pool, address } of lingering.values()) {
-    const addresses = lingeringOf.get(pool);
-    if (addresses === undefined) lingeringOf.set(pool, [address]);
-    else addresses.push(address);
+  const lingeringOf = new Map<string, TargetReal[]>();
+  for (const { pool, address, encap } of lingering.values()) {
+    const real = { address, encap: realEncap(address, encap, host), lingers: true };
+    const others = lingeringOf.get(pool);
+    if (others === undefined) lingeringOf.set(pool, [real]);
+    else others.push(real);
   }
   const pools = new Map<string, TargetPool>();
   for (const pool of snapshot.pools.values())
-    pools.set(pool.name, targetPool(pool, verdicts, lingeringOf.get(pool.name) ?? []));
+    pools.set(pool.name, targetPool(pool, host, verdicts, lingeringOf.get(pool.name) ?? []));
   const leaving: TargetPool[] = [];
   for (const [name, reals] of lingeringOf) if (!pools.has(name)) leaving.push({ name, ring: [], reals, floor: false });
   const vips = new Map<VipId, Vip>();
   for (const vip of snapshot.vips.values()) vips.set(vipId(vip), vip);
-  return { seed: snapshot.settings.seed, settings: settingsImage(snapshot.settings, host), vips, pools, leaving };
+  const keeping = new Set<RealKey>();
+  for (const { name, reals } of pools.values()) for (const { address } of reals) keeping.add(realKey(name, address));
+  return {
+    seed: snapshot.settings.seed,
+    settings: settingsImage(snapshot.settings, host),
+    vips,
+    tunnels: host.tunnels,
+    pools,
+    leaving,
+    serverIds: serverIdsOf(snapshot, lingering, (key) => keeping.has(key)),
+  };
 }

@@ -3,10 +3,11 @@ import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { PilotfishError } from '../core/errors.ts';
-import { maps } from './layout.gen.ts';
+import { maps, structs } from './layout.gen.ts';
 import type { BpfLink } from './native.ts';
 import { interfaceIndex, isBpffs, openPinnedLink, openPinnedMap } from './native.ts';
 import type { LoadedProgram } from './program.ts';
+import { decodeReal } from './records.ts';
 
 /**
  * Program, maps and link in bpffs, so that forwarding outlives the agent:
@@ -56,15 +57,27 @@ export function describeFound(pinDir: string): string | null {
     : `program ${progId} attached to interface index ${ifindex}, pinned at ${linkPath(pinDir)}`;
 }
 
-/** Whether an earlier agent’s program is still attached and has VIPs to serve. */
+/**
+ * Whether an earlier agent’s program is still attached and has VIPs to serve. Its directory cannot be read without
+ * CAP_SYS_ADMIN, but some address has to be served, and by some real: the end of a tunnel alone has none.
+ */
 export function stillServes(pinDir: string): boolean {
   if (describeFound(pinDir) === null) return false;
-  const vips = openPinnedMap(join(pinDir, 'maps', 'vips'));
-  if (vips === null) return false;
+  const { size } = structs.pf_real;
+  const reals = pinnedValues(pinDir, 'reals');
+  const numbers = Array.from({ length: reals.length / size }, (_, number) => number);
+  const hasReal = numbers.some((n) => decodeReal(reals.subarray(n * size, (n + 1) * size)).address !== null);
+  return hasReal && pinnedValues(pinDir, 'address_filter').some((byte) => byte !== 0);
+}
+
+/** All values of a pinned map; empty when it is not there. */
+function pinnedValues(pinDir: string, name: keyof typeof maps): Uint8Array {
+  const map = openPinnedMap(join(pinDir, 'maps', name));
+  if (map === null) return new Uint8Array();
   try {
-    return vips.entries().count > 0;
+    return map.entries().values;
   } finally {
-    vips.close();
+    map.close();
   }
 }
 

@@ -58,8 +58,13 @@ function readScalar(view: DataView, at: number, type: FieldLayout['type']): numb
   }
 }
 
+/** Once and not for each value: tables are encoded by the ten thousand. */
+const fieldLists = new Map<StructName, [string, FieldLayout][]>(
+  (Object.keys(structs) as StructName[]).map((name) => [name, Object.entries(structs[name].fields)]),
+);
+
 function fieldsOf(name: StructName): [string, FieldLayout][] {
-  return Object.entries(structs[name].fields);
+  return fieldLists.get(name) ?? [];
 }
 
 export function encode<N extends StructName>(name: N, value: StructValue<N>): Uint8Array {

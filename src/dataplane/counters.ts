@@ -2,38 +2,67 @@ import { decode, indexKey } from './codec.ts';
 import { enums, structs } from './layout.gen.ts';
 import type { MapStore } from './map-store.ts';
 
-const REASON_COUNT = enums.pf_reason.PF_REASON_COUNT;
-
-/** Names of all reasons as metrics, trace and the reference write them: `not_vip`, `forwarded`. */
-export const reasonNames: readonly string[] = Object.keys(enums.pf_reason)
-  .slice(0, REASON_COUNT)
-  .map((name) => name.slice('PF_'.length).toLowerCase());
-
-export interface Traffic {
-  readonly packets: bigint;
-  readonly bytes: bigint;
+/** Names as metrics, trace and the reference write them, in the order of their numbers. */
+function namesOf(members: Readonly<Record<string, number>>, count: number, prefix: string): readonly string[] {
+  return Object.keys(members)
+    .slice(0, count)
+    .map((name) => name.slice(prefix.length).toLowerCase());
 }
 
-/** Packets by reason since the program was loaded, over all CPUs. */
-export function readReasons(store: Pick<MapStore, 'get'>): Record<string, bigint> {
+/** Why packets are passed, dropped or sent: `not_vip`, `forwarded`. */
+export const reasonNames = namesOf(enums.pf_reason, enums.pf_reason.PF_REASON_COUNT, 'PF_');
+
+/** What may happen to packets on their way: `unknown_id`. */
+export const eventNames = namesOf(enums.pf_event, enums.pf_event.PF_EVENT_COUNT, 'PF_EVENT_');
+
+/** Of packets that were sent to a real, or passed to one that is this host. */
+export interface Traffic {
+  readonly packets: bigint;
+  /** Of IP packets as they came in. */
+  readonly bytes: bigint;
+  /** SYNs, and packets of UDP flows that the flow cache did not know. */
+  readonly newFlows: bigint;
+  /** Found in the flow cache. */
+  readonly hits: bigint;
+  /** Of TCP, not SYN, that the flow cache did not know. */
+  readonly misses: bigint;
+}
+
+function readCounts(store: Pick<MapStore, 'get'>, map: 'reasons' | 'events', names: readonly string[]) {
   const counts: Record<string, bigint> = {};
-  reasonNames.forEach((name, index) => {
-    const value = store.get('reasons', indexKey(index)) ?? new Uint8Array();
+  names.forEach((name, index) => {
+    const value = store.get(map, indexKey(index)) ?? new Uint8Array();
     counts[name] = new BigUint64Array(value.buffer, value.byteOffset, value.length / 8).reduce((sum, n) => sum + n, 0n);
   });
   return counts;
 }
 
+/** Packets by reason since the program was loaded, over all CPUs. */
+export function readReasons(store: Pick<MapStore, 'get'>): Record<string, bigint> {
+  return readCounts(store, 'reasons', reasonNames);
+}
+
+/** How often what happened since the program was loaded, over all CPUs. */
+export function readEvents(store: Pick<MapStore, 'get'>): Record<string, bigint> {
+  return readCounts(store, 'events', eventNames);
+}
+
 /** Traffic of a VIP or a real by its number, over all CPUs. */
-export function readTraffic(store: MapStore, map: 'vip_traffic' | 'real_traffic', number: number): Traffic {
+export function readTraffic(
+  store: Pick<MapStore, 'get'>,
+  map: 'vip_traffic' | 'real_traffic',
+  number: number,
+): Traffic {
   const { size } = structs.pf_traffic;
   const value = store.get(map, indexKey(number)) ?? new Uint8Array();
-  let packets = 0n;
-  let bytes = 0n;
+  const sum = { packets: 0n, bytes: 0n, newFlows: 0n, hits: 0n, misses: 0n };
   for (let at = 0; at + size <= value.length; at += size) {
     const one = decode('pf_traffic', value.subarray(at, at + size));
-    packets += one.packets;
-    bytes += one.bytes;
+    sum.packets += one.packets;
+    sum.bytes += one.bytes;
+    sum.newFlows += one.new_flows;
+    sum.hits += one.hits;
+    sum.misses += one.misses;
   }
-  return { packets, bytes };
+  return sum;
 }

@@ -1,11 +1,12 @@
-import type { DataPlane, Limits, MapOp, Observed, RealRecord, RingSpec, VipId, VipRecord } from '../core/data-plane.ts';
-import { ringSignature, vipId } from '../core/data-plane.ts';
-import type { Address, Protocol } from '../core/model.ts';
+import type { DataPlane, Limits, MapOp, Observed, RealRecord, RingSpec, ServerIds } from '../core/data-plane.ts';
+import { ringSignature } from '../core/data-plane.ts';
 import type { RingBuilder } from '../core/ring-builder.ts';
 import { indexKey, indexOf } from './codec.ts';
+import { DirectoryMaps } from './directory-maps.ts';
 import { structs } from './layout.gen.ts';
 import type { MapName, MapStore } from './map-store.ts';
 import * as records from './records.ts';
+import { serverIdTable } from './server-id-table.ts';
 
 const FIRST = indexKey(0);
 
@@ -17,14 +18,17 @@ export class MapDataPlane implements DataPlane {
   readonly #store: MapStore;
   readonly #rings: RingBuilder;
   readonly #limits: Limits;
+  readonly #directory: DirectoryMaps;
+  #serverIds: { readonly id: number; readonly bytes: Uint8Array; readonly serverIds: ServerIds } | null = null;
   readonly #poolNumbers = new Map<string, number>();
   readonly #signatures = new Map<number, string>();
 
   constructor(store: MapStore, rings: RingBuilder) {
     this.#store = store;
     this.#rings = rings;
+    this.#directory = new DirectoryMaps(store);
     this.#limits = {
-      vips: Math.min(store.maxEntries('vips'), store.maxEntries('vip_traffic')),
+      vips: store.maxEntries('vip_traffic'),
       pools: store.maxEntries('rings'),
       reals: Math.min(store.maxEntries('reals'), store.maxEntries('real_traffic')),
     };
@@ -33,11 +37,6 @@ export class MapDataPlane implements DataPlane {
   observe(): Observed {
     const store = this.#store;
     const settings = store.get('settings', FIRST);
-    const addresses = new Map<Address, Set<Protocol>>();
-    for (const [key, value] of store.entries('vip_addresses'))
-      addresses.set(records.decodeAddressKey(key), records.decodeServed(value));
-    const vips = new Map<VipId, VipRecord>();
-    for (const [key, value] of store.entries('vips')) vips.set(records.decodeVipKey(key), records.decodeVip(value));
     const reals = new Map<number, RealRecord>();
     const freed = new Map<number, number>();
     for (const [key, value] of store.entries('reals')) {
@@ -49,8 +48,8 @@ export class MapDataPlane implements DataPlane {
     for (const [pool, id] of store.ringIds()) rings.set(pool, this.#signatures.get(id) ?? `not ours: ${id}`);
     return {
       settings: settings === null ? null : records.decodeSettings(settings),
-      addresses,
-      vips,
+      directory: this.#directory.observe(),
+      serverIds: this.#observeServerIds(),
       reals,
       freed,
       rings,
@@ -65,7 +64,7 @@ export class MapDataPlane implements DataPlane {
       case 'settings':
         return store.put('settings', FIRST, records.encodeSettings(op.settings));
       case 'put-real':
-        this.#resetTraffic('real_traffic', op.number);
+        if (op.fresh) this.#resetTraffic('real_traffic', op.number);
         return store.put('reals', indexKey(op.number), records.encodeReal(op.real));
       case 'void-real':
         return this.#voidReal(op.number, op.generation);
@@ -76,18 +75,24 @@ export class MapDataPlane implements DataPlane {
         return this.#swapRings(op.rings);
       case 'remove-pools':
         return this.#removePools(op.pools);
-      case 'put-address':
-        return store.put('vip_addresses', records.encodeAddressKey(op.address), records.encodeServed(op.protocols));
-      case 'delete-address':
-        store.delete('vip_addresses', records.encodeAddressKey(op.address));
-        return;
-      case 'put-vip':
-        if (op.fresh) this.#resetTraffic('vip_traffic', op.record.number);
-        return store.put('vips', records.encodeVipKey(vipId(op.vip)), records.encodeVip(op.record));
-      case 'delete-vip':
-        store.delete('vips', records.encodeVipKey(op.id));
-        return;
+      case 'swap-server-ids':
+        return this.#swapServerIds(op.serverIds);
+      case 'swap-directory':
+        for (const number of op.fresh) this.#resetTraffic('vip_traffic', number);
+        return this.#directory.swap(op.directory);
     }
+  }
+
+  #observeServerIds(): ServerIds | null {
+    const last = this.#serverIds;
+    if (last === null || this.#store.tableId('server_ids') !== last.id) return null;
+    const bytes = this.#store.tableBytes('server_ids');
+    return bytes !== null && Buffer.compare(bytes, last.bytes) === 0 ? last.serverIds : null;
+  }
+
+  async #swapServerIds(serverIds: ServerIds): Promise<void> {
+    const bytes = serverIdTable(serverIds, this.#store.tableSize('server_ids'));
+    this.#serverIds = { id: await this.#store.swapTable('server_ids', bytes), bytes, serverIds };
   }
 
   #voidReal(number: number, generation: number): void {

@@ -1,12 +1,17 @@
 import { PilotfishError } from '../core/errors.ts';
-import type { MapName, MapStore, RingFill } from './map-store.ts';
+import type { Entries, MapName, MapStore, RingFill, TableName } from './map-store.ts';
 
-/** A call that can fail, such as `put vips` or `swapRings`. */
-export type StoreCall = `${'put' | 'get' | 'delete' | 'entries'} ${MapName}` | 'swapRings' | 'removeRings' | 'ringIds';
+/** A call that can fail, such as `put reals` or `swapRings`. */
+export type StoreCall =
+  | `${'put' | 'get' | 'delete' | 'entries' | 'putMany' | 'deleteMany'} ${MapName}`
+  | `${'swapTable' | 'tableId' | 'tableBytes'} ${TableName}`
+  | 'swapRings'
+  | 'removeRings'
+  | 'ringIds';
 
 /**
  * Another store whose calls fail on purpose: a share of them by chance, or one that is named. What fails has changed
- * nothing, but for the two ring methods: they have done some of the pools named, perhaps all, perhaps none.
+ * nothing, but for the calls that deal with many pools or entries: they have done some of them, perhaps all, perhaps none.
  */
 export class FaultyMapStore implements MapStore {
   readonly #inner: MapStore;
@@ -34,6 +39,10 @@ export class FaultyMapStore implements MapStore {
     return this.#inner.cpus;
   }
 
+  get tickMs(): number {
+    return this.#inner.tickMs;
+  }
+
   maxEntries(map: MapName | 'rings'): number {
     return this.#inner.maxEntries(map);
   }
@@ -56,6 +65,37 @@ export class FaultyMapStore implements MapStore {
   entries(map: MapName): Iterable<readonly [key: Uint8Array, value: Uint8Array]> {
     this.#mayFail(`entries ${map}`);
     return this.#inner.entries(map);
+  }
+
+  async putMany(map: MapName, entries: Entries): Promise<void> {
+    if (!this.#fails(`putMany ${map}`)) return this.#inner.putMany(map, entries);
+    await this.#inner.putMany(map, this.#first(entries));
+    throw failure(`putMany ${map}`);
+  }
+
+  async deleteMany(map: MapName, entries: Entries): Promise<void> {
+    if (!this.#fails(`deleteMany ${map}`)) return this.#inner.deleteMany(map, entries);
+    await this.#inner.deleteMany(map, this.#first(entries));
+    throw failure(`deleteMany ${map}`);
+  }
+
+  tableSize(table: TableName): number {
+    return this.#inner.tableSize(table);
+  }
+
+  async swapTable(table: TableName, bytes: Uint8Array): Promise<number> {
+    this.#mayFail(`swapTable ${table}`);
+    return this.#inner.swapTable(table, bytes);
+  }
+
+  tableId(table: TableName): number | null {
+    this.#mayFail(`tableId ${table}`);
+    return this.#inner.tableId(table);
+  }
+
+  tableBytes(table: TableName): Uint8Array | null {
+    this.#mayFail(`tableBytes ${table}`);
+    return this.#inner.tableBytes(table);
   }
 
   async swapRings(rings: readonly RingFill[]): Promise<readonly number[]> {
@@ -89,6 +129,13 @@ export class FaultyMapStore implements MapStore {
 
   #some<T>(all: readonly T[]): T[] {
     return all.filter(() => this.#chance() < 0.5);
+  }
+
+  /** As the kernel does them: in the order given. */
+  #first({ keys, values, count }: Entries): Entries {
+    const done = Math.floor(this.#chance() * (count + 1));
+    const part = (bytes: Uint8Array): Uint8Array => bytes.subarray(0, count === 0 ? 0 : (bytes.length / count) * done);
+    return { keys: part(keys), values: part(values), count: done };
   }
 
   /** Xorshift with 32 bits (Marsaglia, 2003). @returns 0 to 1, 1 excluded */

@@ -7,6 +7,10 @@ import { decodeReal } from './records.ts';
 /** The flow cache as bpf/flow.h keeps it: a region of the map flows for each CPU, buckets of 8 entries. */
 
 export const BUCKET_ENTRIES: number = structs.pf_flow_bucket.fields.entry.count;
+/** Ticks are counted modulo this plus one. */
+export const TICK_MASK = 0x3ff;
+
+const TAG_MASK = 0x3fffffffn;
 
 /** Key in the map flows of the bucket that a CPU has for flows of this hash. */
 function bucketIndex(hash: bigint, cpu: number, flowsPerCpu: number): number {
@@ -14,12 +18,25 @@ function bucketIndex(hash: bigint, cpu: number, flowsPerCpu: number): number {
   return cpu * buckets + Number((hash >> 32n) & BigInt(buckets - 1));
 }
 
-/** An entry as bpf/layout.h describes it. */
-function parts(entry: bigint): { tag: bigint; number: number; generation: number } {
+/** An entry of a bucket. */
+export interface FlowEntry {
+  /** Low 30 bits of the flow hash. */
+  readonly tag: number;
+  /** Tick of the last use. */
+  readonly tick: number;
+  /** Of the real; 0 in an empty entry. */
+  readonly number: number;
+  /** Of the real at that time. */
+  readonly generation: number;
+}
+
+/** As bpf/layout.h describes it. */
+export function readFlowEntry(entry: bigint): FlowEntry {
   return {
-    tag: entry & 0xffffffffn,
-    number: Number((entry >> 32n) & 0xffffn),
-    generation: Number((entry >> 48n) & 0xffn),
+    tag: Number(entry & TAG_MASK),
+    tick: Number((entry >> 30n) & BigInt(TICK_MASK)),
+    number: Number((entry >> 40n) & 0xffffn),
+    generation: Number(entry >> 56n),
   };
 }
 
@@ -30,40 +47,37 @@ export interface RememberedFlow {
   readonly number: number;
   /** Null: the entry is void, the number has gone on to another generation since. */
   readonly real: RealRecord | null;
-}
-
-function rememberedOn(
-  store: Pick<MapStore, 'get'>,
-  hash: bigint,
-  cpu: number,
-  flowsPerCpu: number,
-): RememberedFlow | null {
-  const bucket = store.get('flows', indexKey(bucketIndex(hash, cpu, flowsPerCpu)));
-  if (bucket === null) return null;
-  let voided: RememberedFlow | null = null;
-  for (const { tag, number, generation } of decode('pf_flow_bucket', bucket).entry.map(parts)) {
-    if (tag !== (hash & 0xffffffffn) || number === 0) continue;
-    const found = store.get('reals', indexKey(number));
-    const real = found === null ? null : decodeReal(found);
-    if (real !== null && real.address !== null && real.generation === generation) return { cpu, number, real };
-    voided ??= { cpu, number, real: null };
-  }
-  return voided;
+  /** Since the last packet, 0 to 1,023; null when the time now was not given. Flows of UDP are void after some. */
+  readonly ticksAgo: number | null;
 }
 
 /**
- * Where the flow cache remembers a flow, at most once for each CPU. Like the program it takes the first entry that still
- * holds; a void one is told only where there is none. Two flows are told apart by their hash alone, as the program does.
+ * Where the flow cache remembers a flow, at most once for each CPU. Two flows are told apart by their hash alone, as the
+ * program does.
  *
- * @param hash of the flow
+ * @param hash of the flow, in the mode that the flow cache knows it by
  * @param flowsPerCpu entries for each CPU, as the program was loaded
+ * @param now tick of the flow cache
  */
 export function rememberedFlow(
   store: Pick<MapStore, 'get' | 'cpus'>,
   hash: bigint,
   flowsPerCpu: number,
+  now?: number,
 ): RememberedFlow[] {
-  return Array.from({ length: store.cpus }, (_, cpu) => rememberedOn(store, hash, cpu, flowsPerCpu)).filter(
-    (found) => found !== null,
-  );
+  const found: RememberedFlow[] = [];
+  for (let cpu = 0; cpu < store.cpus; cpu++) {
+    const bucket = store.get('flows', indexKey(bucketIndex(hash, cpu, flowsPerCpu)));
+    const entries = bucket === null ? [] : decode('pf_flow_bucket', bucket).entry.map(readFlowEntry);
+    // The first one with its tag decides, whether it holds or not.
+    const entry = entries.find(({ tag, number }) => BigInt(tag) === (hash & TAG_MASK) && number !== 0);
+    if (entry === undefined) continue;
+    const { number, generation, tick } = entry;
+    const bytes = store.get('reals', indexKey(number));
+    const real = bytes === null ? null : decodeReal(bytes);
+    const holds = real !== null && real.address !== null && real.generation === generation;
+    const ticksAgo = now === undefined ? null : (now - tick) & TICK_MASK;
+    found.push({ cpu, number, real: holds ? real : null, ticksAgo });
+  }
+  return found;
 }

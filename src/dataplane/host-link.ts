@@ -1,199 +1,184 @@
-import { execFile, spawn } from 'node:child_process';
-import { createSocket } from 'node:dgram';
-import { isIPv6 } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
+import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
-import { PilotfishError } from '../core/errors.ts';
+import { canonicalAddress } from '../core/address.ts';
+import type { TunnelEnd } from '../core/data-plane.ts';
+import { messageOf, PilotfishError } from '../core/errors.ts';
+import type { Address } from '../core/model.ts';
 import type { HostImage } from '../core/target.ts';
+import type { AttachOptions } from './attachment.ts';
+import { checkEgress } from './egress.ts';
+import { IpMonitor } from './ip-monitor.ts';
+import { findLink, type LinkRow, readLinks, readNeighbours } from './iproute.ts';
+import { Neighbours } from './neighbours.ts';
+import { findNextHop, type LinkRows, type NextHop, resolveGateway } from './next-hop.ts';
+import { OneAtATime } from './one-at-a-time.ts';
 
-/**
- * The interface and its next hop, asked of `ip -j` (iproute2): Node has no netlink, and a resident binding for three
- * questions would be more than they are worth.
- */
-
-const run = promisify(execFile);
-const RESOLVE_MS = 5_000;
 const POLL_MS = 10_000;
-/** The discard port (RFC 863): any datagram makes the kernel resolve the neighbour. */
-const DISCARD_PORT = 9;
+/** Says that it is not known. */
 const NO_MAC = '00:00:00:00:00:00';
-
-interface LinkRow {
-  readonly address: string;
-  readonly mtu: number;
-  readonly operstate: string;
-}
-
-interface NeighbourRow {
-  readonly lladdr?: string;
-  readonly state?: readonly string[];
-}
-
-async function ip<T>(...args: string[]): Promise<T[]> {
-  const { stdout } = await run('ip', ['-j', ...args]);
-  return stdout.trim() === '' ? [] : (JSON.parse(stdout) as T[]);
-}
-
-async function readLink(name: string): Promise<LinkRow> {
-  try {
-    const [row] = await ip<LinkRow>('link', 'show', 'dev', name);
-    if (row !== undefined) return row;
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT')
-      throw new PilotfishError('PF_INTERFACE', 'the program `ip` is not on the PATH', {
-        fix: 'install iproute2',
-        cause,
-      });
-  }
-  const all = await ip<{ ifname: string }>('link', 'show');
-  throw new PilotfishError('PF_INTERFACE', `there is no interface ${name}`, {
-    fix: `set interface in agent.yaml to one of: ${all.map((row) => row.ifname).join(', ')}`,
-  });
-}
-
-/** The gateway of the default route over this interface: IPv4’s, else IPv6’s. Either takes packets of both families. */
-async function routedGateway(name: string): Promise<string> {
-  for (const family of ['-4', '-6']) {
-    const routes = await ip<{ gateway?: string }>(family, 'route', 'show', 'default', 'dev', name);
-    const gateway = routes.find((route) => route.gateway !== undefined)?.gateway;
-    if (gateway !== undefined) return gateway;
-  }
-  throw new PilotfishError('PF_GATEWAY', `no gateway is configured and no default route leaves by ${name}`, {
-    fix: 'set gateway in agent.yaml to the router that encapsulated packets go to',
-  });
-}
-
-/** Makes the kernel ask for the neighbour, or confirm what it knows. */
-async function poke(name: string, address: string): Promise<void> {
-  const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
-  // A router’s IPv6 address is often link-local, and means something on one interface only.
-  const target = address.startsWith('fe80:') ? `${address}%${name}` : address;
-  try {
-    await new Promise<void>((resolve) => socket.send('', DISCARD_PORT, target, () => resolve()));
-  } finally {
-    socket.close();
-  }
-}
-
-async function neighbour(name: string, address: string): Promise<NeighbourRow | undefined> {
-  const [row] = await ip<NeighbourRow>('neigh', 'show', 'to', address, 'dev', name);
-  return row;
-}
+/** Changes come in bursts: one look for all within this time. */
+const COALESCE_MS = 30;
 
 export interface HostLinkOptions {
+  /** Where packets come in. */
   readonly interface: string;
-  /** IP address; undefined: that of the default route over the interface. */
-  readonly gateway: string | undefined;
-  /** Bytes of the largest IP packet; undefined: the interface’s. */
+  /** Where packets to reals go out; undefined: where they came in. */
+  readonly egress: string | undefined;
+  readonly mode: AttachOptions['mode'];
+  /** IP address; undefined: that of the default route over the interface where packets go out. */
+  readonly gateway: Address | undefined;
+  /** Bytes of the largest IP packet; undefined: that of the interface where packets go out. */
   readonly mtu: number | undefined;
+  /** Sorted by address text. */
+  readonly tunnels: readonly TunnelEnd[];
   readonly log: Logger;
 }
 
 /**
- * Knows the next hop’s MAC address and keeps it fresh: XDP looks up no neighbours and confirms none, so the kernel
- * would let the entry go stale under full traffic.
+ * Where addresses of the segment may be known. The program sees tagged frames of `out` and sends them back with their
+ * tags, but the kernel has each VLAN on an interface of its own.
+ */
+function segmentsOf(links: readonly LinkRow[], out: LinkRow): LinkRows {
+  return [out, ...links.filter(({ link }) => link === out.ifname)];
+}
+
+function addressesOf(links: readonly LinkRow[]): Set<Address> {
+  const rows = links.flatMap(({ addr_info = [] }) => addr_info);
+  const own = rows.filter(({ tentative, dadfailed }) => tentative !== true && dadfailed !== true);
+  return new Set(own.flatMap(({ local = '' }) => canonicalAddress(local) ?? []));
+}
+
+/**
+ * What this host knows about itself and its segment: MTU and MAC address of the interface where packets go out, MAC
+ * addresses of the gateway and of the reals that are reached directly, its own addresses. All of it is kept fresh.
  */
 export class HostLink {
-  readonly gateway: string;
+  readonly gateway: Address;
+  /** Index of the interface where packets to reals go out; 0: the one where they came in. */
+  readonly egressIndex: number;
   readonly #options: HostLinkOptions;
+  /** Where packets go out, or its VLAN that the gateway is in. */
+  readonly #name: string;
+  readonly #neighbours: Neighbours;
+  readonly #reader: OneAtATime;
+  readonly #asker: OneAtATime;
+  /** Those that the program is attached to and sends by, as they were when it was loaded. */
+  readonly #used: readonly LinkRow[];
   #image: HostImage;
   #onChange: (image: HostImage) => void = () => {};
-  #monitor: ReturnType<typeof spawn> | undefined;
+  #monitor: IpMonitor | undefined;
   #poll: NodeJS.Timeout | undefined;
-  #refreshing: Promise<void> | null = null;
-  #closed = false;
+  /** Why this host could not be looked at; null when it could. */
+  #failure: string | null = null;
 
-  private constructor(options: HostLinkOptions, gateway: string, image: HostImage) {
+  private constructor(options: HostLinkOptions, links: readonly LinkRow[], hop: NextHop, neighbours: Neighbours) {
+    const { interface: name, egress } = options;
+    const used = [findLink(links, name, 'interface')];
+    if (egress !== undefined) used.push(findLink(links, egress, 'egress'));
+    this.gateway = hop.gateway;
+    this.egressIndex = used[1]?.ifindex ?? 0;
     this.#options = options;
-    this.gateway = gateway;
-    this.#image = image;
+    this.#name = hop.link.ifname;
+    this.#neighbours = neighbours;
+    this.#reader = new OneAtATime(() => this.#attempt(() => this.#look()));
+    this.#asker = new OneAtATime(() => this.#attempt(() => this.#ask()));
+    this.#used = used;
+    this.#image = this.#imageOf(links, hop.link);
   }
 
   /**
-   * @throws PilotfishError PF_INTERFACE: no such interface; PF_GATEWAY: no gateway is known, or it does not answer
-   * within 5 s
+   * @throws PilotfishError PF_INTERFACE: no such interface, or one that packets cannot leave by; PF_GATEWAY: no gateway
+   * is known, or it does not answer within 5 s
    */
   static async open(options: HostLinkOptions): Promise<HostLink> {
-    const link = await readLink(options.interface);
-    const gateway = options.gateway ?? (await routedGateway(options.interface));
-    const gatewayMac = await HostLink.#resolve(options.interface, gateway, link.operstate);
-    const image = { mtu: options.mtu ?? link.mtu, gatewayMac, ownMac: link.address };
-    return new HostLink(options, gateway, image);
-  }
-
-  static async #resolve(name: string, gateway: string, operstate: string): Promise<string> {
-    const deadline = Date.now() + RESOLVE_MS;
-    for (let wait = 10; ; wait = Math.min(wait * 2, 500)) {
-      const row = await neighbour(name, gateway);
-      if (row?.lladdr !== undefined && !row.state?.includes('FAILED')) return row.lladdr;
-      if (Date.now() > deadline) break;
-      await poke(name, gateway);
-      await sleep(wait);
-    }
-    throw new PilotfishError(
-      'PF_GATEWAY',
-      `gateway ${gateway} does not answer on ${name} (link is ${operstate}) within ${RESOLVE_MS / 1000} s`,
-      {
-        fix: `check the cable, VLAN and address: \`ip neigh show dev ${name}\`, or set another gateway in agent.yaml`,
-        retryable: true,
-      },
-    );
+    const { interface: name, egress, mode, log } = options;
+    const links = await readLinks();
+    const ingress = findLink(links, name, 'interface');
+    const out = egress === undefined ? ingress : findLink(links, egress, 'egress');
+    if (egress !== undefined) await checkEgress(out.ifname, mode, log);
+    // By another interface packets leave without the tags that they came with.
+    const hop = await findNextHop(egress === undefined ? segmentsOf(links, out) : [out], options.gateway);
+    const neighbours = new Neighbours(hop.link.ifname, hop.gateway, log);
+    await resolveGateway(hop, neighbours);
+    return new HostLink(options, links, hop, neighbours);
   }
 
   get image(): HostImage {
     return this.#image;
   }
 
-  /** Reports every change of MAC address or MTU from now on, at once when the kernel tells and else within 10 s. */
+  /** What people should look at, in words. */
+  get problems(): string[] {
+    const problems = this.#failure === null ? [] : [`this host cannot be looked at: ${this.#failure}`];
+    const { missing } = this.#neighbours;
+    if (missing.length > 0)
+      problems.push(`reals with encap l2 that have no MAC address on ${this.#name}: ${missing.join(', ')}`);
+    return problems;
+  }
+
+  /** From now on the MAC addresses of these reals are in the image, as soon as they are known: those with encap `l2`. */
+  want(reals: ReadonlySet<Address>): void {
+    if (this.#neighbours.want(reals)) this.#asker.request();
+  }
+
+  /** Reports every change of the image from now on, at once when the kernel tells and else within 10 s. */
   watch(onChange: (image: HostImage) => void): void {
     this.#onChange = onChange;
-    this.#poll = setInterval(() => this.#refresh(true), POLL_MS);
-    this.#startMonitor();
+    this.#poll = setInterval(() => this.#asker.request(), POLL_MS);
+    this.#monitor = new IpMonitor(() => this.#reader.request(), this.#options.log);
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#onChange = () => {};
     clearInterval(this.#poll);
-    this.#monitor?.kill();
-    await this.#refreshing;
+    this.#monitor?.close();
+    this.#neighbours.close();
+    await Promise.all([this.#asker.close(), this.#reader.close()]);
   }
 
-  #startMonitor(): void {
-    const monitor = spawn('ip', ['monitor', 'neigh', 'link', 'dev', this.#options.interface], {
-      stdio: ['ignore', 'pipe', 'ignore'],
-    });
-    monitor.stdout.on('data', () => this.#refresh(false));
-    monitor.on('error', (err) => this.#options.log.warn({ err }, 'ip monitor failed; the gateway is polled only'));
-    monitor.on('exit', () => {
-      if (!this.#closed) setTimeout(() => !this.#closed && this.#startMonitor(), POLL_MS).unref();
-    });
-    this.#monitor = monitor;
+  async #attempt(action: () => Promise<void>): Promise<void> {
+    try {
+      await action();
+    } catch (err) {
+      const failure = messageOf(err).trim();
+      if (failure !== this.#failure)
+        this.#options.log.warn({ err }, 'this host cannot be looked at; what was known stays');
+      this.#failure = failure;
+    }
   }
 
-  #refresh(confirm: boolean): void {
-    if (this.#refreshing !== null || this.#closed) return;
-    this.#refreshing = this.#read(confirm)
-      .catch((err) => this.#options.log.warn({ err }, 'the gateway could not be read'))
-      .finally(() => {
-        this.#refreshing = null;
-      });
+  async #ask(): Promise<void> {
+    await this.#neighbours.ask();
+    // Of those whom the kernel knew already, the monitor tells nothing.
+    this.#reader.request();
   }
 
-  async #read(confirm: boolean): Promise<void> {
-    if (confirm) await poke(this.#options.interface, this.gateway);
-    const [link, row] = await Promise.all([
-      readLink(this.#options.interface),
-      neighbour(this.#options.interface, this.gateway),
-    ]);
-    const failed = row?.lladdr === undefined || row.state?.includes('FAILED');
-    // The last MAC address stays: while the gateway is silent it is the best guess there is.
-    const gatewayMac = failed ? this.#image.gatewayMac : (row.lladdr ?? NO_MAC);
-    if (failed)
-      this.#options.log.warn({ gateway: this.gateway }, 'the gateway does not answer; its last MAC address stays');
-    const next = { mtu: this.#options.mtu ?? link.mtu, gatewayMac, ownMac: link.address };
-    const changed = (Object.keys(next) as (keyof HostImage)[]).some((key) => next[key] !== this.#image[key]);
-    this.#image = next;
-    if (changed && !this.#closed) this.#onChange(next);
+  async #look(): Promise<void> {
+    await sleep(COALESCE_MS);
+    const links = await readLinks();
+    for (const { ifname, ifindex } of this.#used)
+      if (findLink(links, ifname, 'interface').ifindex !== ifindex)
+        throw new PilotfishError(
+          'PF_INTERFACE',
+          `interface ${ifname} was made anew, without the program: restart the agent`,
+        );
+    this.#neighbours.take(await readNeighbours(this.#name));
+    this.#failure = null;
+    const image = this.#imageOf(links, findLink(links, this.#name, 'interface'));
+    if (isDeepStrictEqual(image, this.#image)) return;
+    this.#image = image;
+    this.#onChange(image);
+  }
+
+  #imageOf(links: readonly LinkRow[], out: LinkRow): HostImage {
+    return {
+      mtu: this.#options.mtu ?? out.mtu,
+      gatewayMac: this.#neighbours.gatewayMac ?? NO_MAC,
+      ownMac: out.address,
+      local: addressesOf(links),
+      neighbours: this.#neighbours.macs,
+      tunnels: this.#options.tunnels,
+    };
   }
 }

@@ -1,23 +1,37 @@
 import { RING_SLOTS } from '../core/data-plane.ts';
-import { indexOf } from './codec.ts';
+import { indexKey, indexOf } from './codec.ts';
 import { maps } from './layout.gen.ts';
-import type { MapName, MapStore, RingFill } from './map-store.ts';
+import type { Entries, MapName, MapStore, RingFill, TableName } from './map-store.ts';
+import { entryBytes } from './map-store.ts';
 import type { BpfMap, BpfObject } from './native.ts';
 import { createMap, possibleCpus, unmap } from './native.ts';
 
 const BPF_F_MMAPABLE = 1 << 10;
 const RING_BYTES = RING_SLOTS * Uint16Array.BYTES_PER_ELEMENT;
 
+/** How the object was loaded, as far as it does not say so itself. */
+export interface LoadedSizes {
+  /** Entries of the inner maps. */
+  readonly tables: Readonly<Record<TableName, number>>;
+  readonly tickMs: number;
+}
+
 /** The maps of a loaded program. */
 export class KernelMapStore implements MapStore {
   readonly cpus = possibleCpus();
+  readonly tickMs: number;
   readonly #maps: ReadonlyMap<string, BpfMap>;
+  readonly #tableSizes: Readonly<Record<TableName, number>>;
+  /** Those that were put into place last. */
+  readonly #tables = new Map<TableName, BpfMap>();
   /** Stands where a pool was removed; made when first needed. */
   #empty: BpfMap | undefined;
 
   /** @param object loaded */
-  constructor(object: BpfObject) {
+  constructor(object: BpfObject, { tables, tickMs }: LoadedSizes) {
     this.#maps = new Map(Object.keys(maps).map((name) => [name, object.map(name)]));
+    this.#tableSizes = tables;
+    this.tickMs = tickMs;
   }
 
   maxEntries(map: MapName | 'rings'): number {
@@ -38,6 +52,45 @@ export class KernelMapStore implements MapStore {
 
   entries(map: MapName): Iterable<readonly [Uint8Array, Uint8Array]> {
     return readEntries(this.#map(map));
+  }
+
+  async putMany(map: MapName, { keys, values, count }: Entries): Promise<void> {
+    if (count > 0) await this.#map(map).putBatch(keys, values, count);
+  }
+
+  async deleteMany(map: MapName, { keys, count }: Entries): Promise<void> {
+    if (count > 0) await this.#map(map).deleteBatch(keys, count);
+  }
+
+  tableSize(table: TableName): number {
+    return this.#tableSizes[table];
+  }
+
+  async swapTable(table: TableName, bytes: Uint8Array): Promise<number> {
+    const made = newTable(table, this.tableSize(table));
+    try {
+      const keys = Uint32Array.from({ length: this.tableSize(table) }, (_, index) => index);
+      await made.putBatch(new Uint8Array(keys.buffer), bytes, keys.length);
+      // In a batch of one, for it runs off this thread: it returns after an RCU grace period.
+      await this.#map(table).putBatch(indexKey(0), indexKey(made.fd), 1);
+    } catch (error) {
+      made.close();
+      throw error;
+    }
+    this.#tables.get(table)?.close();
+    this.#tables.set(table, made);
+    return made.id;
+  }
+
+  tableId(table: TableName): number | null {
+    const value = this.#map(table).get(indexKey(0));
+    return value === null ? null : indexOf(value);
+  }
+
+  tableBytes(table: TableName): Uint8Array | null {
+    const last = this.#tables.get(table);
+    // Another one cannot be opened by its id without CAP_SYS_ADMIN.
+    return last === undefined || last.id !== this.tableId(table) ? null : last.entries().values;
   }
 
   async swapRings(rings: readonly RingFill[]): Promise<readonly number[]> {
@@ -86,6 +139,17 @@ export class KernelMapStore implements MapStore {
     if (map === undefined) throw new Error(`the object has no map ${name}`);
     return map;
   }
+}
+
+/** An inner map of a table, all of it zeros. */
+export function newTable(table: TableName, entries: number): BpfMap {
+  return createMap({
+    type: 'array',
+    name: `pf_${table}`,
+    keySize: 4,
+    valueSize: entryBytes[table],
+    maxEntries: entries,
+  });
 }
 
 function makeRing(name: string, fill: (slots: Uint16Array) => void): BpfMap {

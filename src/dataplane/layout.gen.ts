@@ -3,8 +3,13 @@ export const enums = {
   "pf_ring_size": {
     "PF_RING_SLOTS": 65537
   },
+  "pf_filter_size": {
+    "PF_FILTER_BITS": 65536,
+    "PF_FILTER_WORDS": 1024
+  },
   "pf_family": {
     "PF_FAMILY_NONE": 0,
+    "PF_FAMILY_PREFIX": 1,
     "PF_FAMILY_V4": 4,
     "PF_FAMILY_V6": 6
   },
@@ -12,33 +17,94 @@ export const enums = {
     "PF_NOT_IP": 0,
     "PF_UNREADABLE": 1,
     "PF_NOT_VIP": 2,
-    "PF_FRAGMENT": 3,
-    "PF_IP_OPTIONS": 4,
-    "PF_MALFORMED": 5,
-    "PF_NO_REAL": 6,
-    "PF_NO_RING": 7,
-    "PF_VOID_REAL": 8,
-    "PF_NO_GATEWAY": 9,
-    "PF_TOO_BIG": 10,
-    "PF_NO_HEADROOM": 11,
-    "PF_FORWARDED": 12,
-    "PF_REASON_COUNT": 13
+    "PF_ICMP_OTHER": 3,
+    "PF_LOCAL_REAL": 4,
+    "PF_FRAGMENT": 5,
+    "PF_IP_OPTIONS": 6,
+    "PF_MALFORMED": 7,
+    "PF_NO_REAL": 8,
+    "PF_NO_RING": 9,
+    "PF_VOID_REAL": 10,
+    "PF_NO_GATEWAY": 11,
+    "PF_NO_NEIGHBOUR": 12,
+    "PF_TOO_BIG": 13,
+    "PF_TOO_BIG_LIMITED": 14,
+    "PF_NO_HEADROOM": 15,
+    "PF_NESTED": 16,
+    "PF_FORWARDED": 17,
+    "PF_ECHO_ANSWERED": 18,
+    "PF_TOO_BIG_ANSWERED": 19,
+    "PF_REASON_COUNT": 20
   },
-  "pf_served": {
-    "PF_SERVES_TCP": 1,
-    "PF_SERVES_UDP": 2
+  "pf_event": {
+    "PF_EVENT_UNKNOWN_ID": 0,
+    "PF_EVENT_FLOOD": 1,
+    "PF_EVENT_OPENED": 2,
+    "PF_EVENT_COUNT": 3
+  },
+  "pf_flag": {
+    "PF_EVERY_PORT": 1,
+    "PF_HASH_SOURCE": 2,
+    "PF_HASH_PORT": 4,
+    "PF_PAIR": 8,
+    "PF_NO_CACHE": 16,
+    "PF_QUIC": 32,
+    "PF_QUIC_LB": 64,
+    "PF_TCP_ID": 128,
+    "PF_UDP_STABLE": 256,
+    "PF_CLIENTS": 512,
+    "PF_ECHO": 1024,
+    "PF_OPEN": 2048,
+    "PF_FRAGMENTS": 4096
+  },
+  "pf_scope": {
+    "PF_SCOPE_VIPS_V4": 0,
+    "PF_SCOPE_VIPS_V6": 1,
+    "PF_SCOPE_CLIENTS": 2
+  },
+  "pf_encap": {
+    "PF_ENCAP_NONE": 0,
+    "PF_ENCAP_IPIP": 1,
+    "PF_ENCAP_GUE": 2,
+    "PF_ENCAP_L2": 3,
+    "PF_ENCAP_LOCAL": 4
   },
   "pf_path": {
     "PF_PATH_NONE": 0,
     "PF_PATH_CACHE": 1,
     "PF_PATH_RING": 2,
-    "PF_PATH_COUNT": 3
+    "PF_PATH_QUIC": 3,
+    "PF_PATH_OPTION": 4,
+    "PF_PATH_STABLE": 5,
+    "PF_PATH_PREFIX": 6,
+    "PF_PATH_ICMP": 7,
+    "PF_PATH_COUNT": 8
   }
 } as const;
 
 export const structs = {
+  "pf_prefix_key": {
+    "size": 24,
+    "fields": {
+      "length": {
+        "offset": 0,
+        "type": "u32",
+        "count": 1
+      },
+      "scope": {
+        "offset": 4,
+        "type": "u32",
+        "count": 1
+      },
+      "address": {
+        "offset": 8,
+        "type": "be32",
+        "count": 4
+      }
+    }
+  },
   "pf_settings": {
-    "size": 112,
+    "size": 120,
     "fields": {
       "hash_key": {
         "offset": 0,
@@ -79,76 +145,31 @@ export const structs = {
         "offset": 106,
         "type": "u8",
         "count": 6
-      }
-    }
-  },
-  "pf_address_key": {
-    "size": 20,
-    "fields": {
-      "address": {
-        "offset": 0,
-        "type": "be32",
-        "count": 4
       },
-      "family": {
-        "offset": 16,
+      "zero": {
+        "offset": 112,
+        "type": "u32",
+        "count": 1
+      },
+      "spare": {
+        "offset": 116,
         "type": "u32",
         "count": 1
       }
     }
   },
-  "pf_address": {
-    "size": 4,
+  "pf_filter": {
+    "size": 8192,
     "fields": {
-      "protocols": {
+      "word": {
         "offset": 0,
-        "type": "u32",
-        "count": 1
-      }
-    }
-  },
-  "pf_vip_key": {
-    "size": 20,
-    "fields": {
-      "address": {
-        "offset": 0,
-        "type": "be32",
-        "count": 4
-      },
-      "port": {
-        "offset": 16,
-        "type": "be16",
-        "count": 1
-      },
-      "protocol": {
-        "offset": 18,
-        "type": "u8",
-        "count": 1
-      },
-      "family": {
-        "offset": 19,
-        "type": "u8",
-        "count": 1
-      }
-    }
-  },
-  "pf_vip": {
-    "size": 8,
-    "fields": {
-      "number": {
-        "offset": 0,
-        "type": "u32",
-        "count": 1
-      },
-      "pool": {
-        "offset": 4,
-        "type": "u32",
-        "count": 1
+        "type": "u64",
+        "count": 1024
       }
     }
   },
   "pf_real": {
-    "size": 20,
+    "size": 32,
     "fields": {
       "address": {
         "offset": 0,
@@ -169,6 +190,31 @@ export const structs = {
         "offset": 19,
         "type": "u8",
         "count": 1
+      },
+      "encap": {
+        "offset": 20,
+        "type": "u8",
+        "count": 1
+      },
+      "gue_checksum": {
+        "offset": 21,
+        "type": "u8",
+        "count": 1
+      },
+      "gue_port": {
+        "offset": 22,
+        "type": "be16",
+        "count": 1
+      },
+      "mac": {
+        "offset": 24,
+        "type": "u8",
+        "count": 6
+      },
+      "spare": {
+        "offset": 30,
+        "type": "u16",
+        "count": 1
       }
     }
   },
@@ -182,8 +228,33 @@ export const structs = {
       }
     }
   },
+  "pf_budget": {
+    "size": 24,
+    "fields": {
+      "flow_window": {
+        "offset": 0,
+        "type": "u64",
+        "count": 1
+      },
+      "too_big_window": {
+        "offset": 8,
+        "type": "u64",
+        "count": 1
+      },
+      "new_flows": {
+        "offset": 16,
+        "type": "u32",
+        "count": 1
+      },
+      "too_big_answers": {
+        "offset": 20,
+        "type": "u32",
+        "count": 1
+      }
+    }
+  },
   "pf_traffic": {
-    "size": 16,
+    "size": 40,
     "fields": {
       "packets": {
         "offset": 0,
@@ -194,11 +265,26 @@ export const structs = {
         "offset": 8,
         "type": "u64",
         "count": 1
+      },
+      "new_flows": {
+        "offset": 16,
+        "type": "u64",
+        "count": 1
+      },
+      "hits": {
+        "offset": 24,
+        "type": "u64",
+        "count": 1
+      },
+      "misses": {
+        "offset": 32,
+        "type": "u64",
+        "count": 1
       }
     }
   },
   "pf_decision": {
-    "size": 28,
+    "size": 32,
     "fields": {
       "reason": {
         "offset": 0,
@@ -234,11 +320,16 @@ export const structs = {
         "offset": 24,
         "type": "u32",
         "count": 1
+      },
+      "events": {
+        "offset": 28,
+        "type": "u32",
+        "count": 1
       }
     }
   },
   "pf_constants": {
-    "size": 16,
+    "size": 48,
     "fields": {
       "layout_fingerprint": {
         "offset": 0,
@@ -250,8 +341,153 @@ export const structs = {
         "type": "u32",
         "count": 1
       },
-      "tracing": {
+      "directory_mask": {
         "offset": 12,
+        "type": "u32",
+        "count": 1
+      },
+      "server_id_mask": {
+        "offset": 16,
+        "type": "u32",
+        "count": 1
+      },
+      "tracing": {
+        "offset": 20,
+        "type": "u32",
+        "count": 1
+      },
+      "egress": {
+        "offset": 24,
+        "type": "u32",
+        "count": 1
+      },
+      "tick_shift": {
+        "offset": 28,
+        "type": "u32",
+        "count": 1
+      },
+      "window_shift": {
+        "offset": 32,
+        "type": "u32",
+        "count": 1
+      },
+      "new_flows": {
+        "offset": 36,
+        "type": "u32",
+        "count": 1
+      },
+      "too_big_answers": {
+        "offset": 40,
+        "type": "u32",
+        "count": 1
+      },
+      "spare": {
+        "offset": 44,
+        "type": "u32",
+        "count": 1
+      }
+    }
+  },
+  "pf_entry": {
+    "size": 32,
+    "fields": {
+      "address": {
+        "offset": 0,
+        "type": "be32",
+        "count": 4
+      },
+      "port": {
+        "offset": 16,
+        "type": "be16",
+        "count": 1
+      },
+      "protocol": {
+        "offset": 18,
+        "type": "u8",
+        "count": 1
+      },
+      "family": {
+        "offset": 19,
+        "type": "u8",
+        "count": 1
+      },
+      "number": {
+        "offset": 20,
+        "type": "u16",
+        "count": 1
+      },
+      "pool": {
+        "offset": 22,
+        "type": "u16",
+        "count": 1
+      },
+      "flags": {
+        "offset": 24,
+        "type": "u16",
+        "count": 1
+      },
+      "udp_timeout": {
+        "offset": 26,
+        "type": "u16",
+        "count": 1
+      },
+      "clients": {
+        "offset": 28,
+        "type": "u16",
+        "count": 1
+      },
+      "displacement": {
+        "offset": 30,
+        "type": "u16",
+        "count": 1
+      }
+    }
+  },
+  "pf_key": {
+    "size": 20,
+    "fields": {
+      "address": {
+        "offset": 0,
+        "type": "be32",
+        "count": 4
+      },
+      "port": {
+        "offset": 16,
+        "type": "be16",
+        "count": 1
+      },
+      "protocol": {
+        "offset": 18,
+        "type": "u8",
+        "count": 1
+      },
+      "family": {
+        "offset": 19,
+        "type": "u8",
+        "count": 1
+      }
+    }
+  },
+  "pf_server_id": {
+    "size": 12,
+    "fields": {
+      "id": {
+        "offset": 0,
+        "type": "u32",
+        "count": 1
+      },
+      "pool": {
+        "offset": 4,
+        "type": "u16",
+        "count": 1
+      },
+      "real": {
+        "offset": 6,
+        "type": "u16",
+        "count": 1
+      },
+      "displacement": {
+        "offset": 8,
         "type": "u32",
         "count": 1
       }
@@ -260,33 +496,47 @@ export const structs = {
 } as const;
 
 export const maps = {
+  "prefixes": {
+    "type": 11,
+    "key": "pf_prefix_key",
+    "keySize": 24,
+    "value": "u32",
+    "valueSize": 4
+  },
+  "server_ids": {
+    "type": 12,
+    "key": "u32",
+    "keySize": 4,
+    "value": null,
+    "valueSize": 4
+  },
   "settings": {
     "type": 2,
     "key": "u32",
     "keySize": 4,
     "value": "pf_settings",
-    "valueSize": 112
+    "valueSize": 120
   },
-  "vip_addresses": {
-    "type": 1,
-    "key": "pf_address_key",
-    "keySize": 20,
-    "value": "pf_address",
+  "address_filter": {
+    "type": 2,
+    "key": "u32",
+    "keySize": 4,
+    "value": "pf_filter",
+    "valueSize": 8192
+  },
+  "directory": {
+    "type": 12,
+    "key": "u32",
+    "keySize": 4,
+    "value": null,
     "valueSize": 4
-  },
-  "vips": {
-    "type": 1,
-    "key": "pf_vip_key",
-    "keySize": 20,
-    "value": "pf_vip",
-    "valueSize": 8
   },
   "reals": {
     "type": 2,
     "key": "u32",
     "keySize": 4,
     "value": "pf_real",
-    "valueSize": 20
+    "valueSize": 32
   },
   "rings": {
     "type": 12,
@@ -309,28 +559,42 @@ export const maps = {
     "value": "u64",
     "valueSize": 8
   },
+  "events": {
+    "type": 6,
+    "key": "u32",
+    "keySize": 4,
+    "value": "u64",
+    "valueSize": 8
+  },
+  "budgets": {
+    "type": 6,
+    "key": "u32",
+    "keySize": 4,
+    "value": "pf_budget",
+    "valueSize": 24
+  },
   "vip_traffic": {
     "type": 6,
     "key": "u32",
     "keySize": 4,
     "value": "pf_traffic",
-    "valueSize": 16
+    "valueSize": 40
   },
   "real_traffic": {
     "type": 6,
     "key": "u32",
     "keySize": 4,
     "value": "pf_traffic",
-    "valueSize": 16
+    "valueSize": 40
   },
   "decisions": {
     "type": 2,
     "key": "u32",
     "keySize": 4,
     "value": "pf_decision",
-    "valueSize": 28
+    "valueSize": 32
   }
 } as const;
 
 /** Of bpf/layout.h: first 8 bytes of its SHA-256, in hex. */
-export const fingerprint = 'a833e18e1ad4752d';
+export const fingerprint = '76b8a820d7e7fd59';

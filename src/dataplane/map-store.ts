@@ -1,6 +1,15 @@
 import type { maps } from './layout.gen.ts';
+import { structs } from './layout.gen.ts';
 
-export type MapName = Exclude<keyof typeof maps, 'rings'>;
+/** Maps that are changed as a whole: outer maps of one inner map, which is made anew. */
+export type TableName = 'directory' | 'server_ids';
+export type MapName = Exclude<keyof typeof maps, 'rings' | TableName>;
+
+/** Bytes of one entry of a table. */
+export const entryBytes: Readonly<Record<TableName, number>> = {
+  directory: structs.pf_entry.size,
+  server_ids: structs.pf_server_id.size,
+};
 
 /** A ring to be made: `fill` writes all RING_SLOTS slots of memory that nothing reads yet. */
 export interface RingFill {
@@ -8,22 +17,47 @@ export interface RingFill {
   fill(slots: Uint16Array): void;
 }
 
+/** Keys and, in the same order, values, each list without gaps. */
+export interface Entries {
+  readonly keys: Uint8Array;
+  readonly values: Uint8Array;
+  readonly count: number;
+}
+
 /**
  * The maps as bytes. Knows sizes and nothing else, so that the kernel’s, one in memory and one that fails on purpose
  * are each a short file.
  *
  * Every method throws PilotfishError PF_MAP (PF_MAP_FULL for no room) and then has changed nothing, but for the two
- * ring methods, which may have changed some of the pools named.
+ * ring methods, which may have changed some of the pools named, and those for many entries, which may have dealt with some.
  */
 export interface MapStore {
   /** Values in a per-CPU entry, one after the other. */
   readonly cpus: number;
+  /** Length of a tick of the flow cache. */
+  readonly tickMs: number;
   maxEntries(map: MapName | 'rings'): number;
   put(map: MapName, key: Uint8Array, value: Uint8Array): void;
   get(map: MapName, key: Uint8Array): Uint8Array | null;
   /** False when there was no such key. */
   delete(map: MapName, key: Uint8Array): boolean;
   entries(map: MapName): Iterable<readonly [key: Uint8Array, value: Uint8Array]>;
+  putMany(map: MapName, entries: Entries): Promise<void>;
+  /** By their keys; those that are not there do no harm. */
+  deleteMany(map: MapName, entries: Entries): Promise<void>;
+  /** Entries of every inner map of a table: a power of two. */
+  tableSize(table: TableName): number;
+  /**
+   * Makes the table aside and puts it into place. Packets see the old one or the new one, never a mix. Resolves when no
+   * packet can see the old one any more, with the id of the new one.
+   *
+   * @param bytes of all its entries
+   */
+  swapTable(table: TableName, bytes: Uint8Array): Promise<number>;
+  /** Id of the table in place; null when there is none. */
+  tableId(table: TableName): number | null;
+  /** All bytes of the table in place; null when there is none, or none that this store made. */
+  tableBytes(table: TableName): Uint8Array | null;
   /**
    * Makes the rings aside and puts all of them into place in one batch. Packets see an old ring or its new one, never
    * a mix. Resolves when no packet can see an old one any more, with the id of each new ring in the order given.

@@ -1,34 +1,41 @@
 import { RING_SLOTS } from '../core/data-plane.ts';
 import { PilotfishError } from '../core/errors.ts';
 import { maps } from './layout.gen.ts';
-import type { MapName, MapStore, RingFill } from './map-store.ts';
+import type { Entries, MapName, MapStore, RingFill, TableName } from './map-store.ts';
+import { entryBytes } from './map-store.ts';
 
 const ARRAY_TYPES: readonly number[] = [2, 6];
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
+export type MemorySizes = Partial<Record<MapName | 'rings' | TableName, number>>;
+
 /** The maps in memory: array maps are full of zeros from the start, hash maps are empty, as the kernel’s are. */
 export class MemoryMapStore implements MapStore {
   readonly cpus = 1;
-  readonly #maxEntries: Readonly<Partial<Record<MapName | 'rings', number>>>;
+  readonly tickMs = 2_000;
+  readonly #sizes: Readonly<MemorySizes>;
   readonly #content = new Map<MapName, Map<string, Uint8Array>>();
   readonly #rings = new Map<number, { id: number; slots: Uint16Array }>();
+  readonly #tables = new Map<TableName, { id: number; bytes: Uint8Array }>();
   #nextId = 1;
 
-  constructor(maxEntries: Readonly<Partial<Record<MapName | 'rings', number>>> = {}) {
-    this.#maxEntries = {
+  /** @param sizes entries; of directory and server_ids those of the inner map, powers of two */
+  constructor(sizes: Readonly<MemorySizes> = {}) {
+    this.#sizes = {
       rings: 64,
-      vips: 64,
-      vip_addresses: 64,
       vip_traffic: 64,
       reals: 256,
       real_traffic: 256,
-      ...maxEntries,
+      prefixes: 1_024,
+      directory: 1_024,
+      server_ids: 1_024,
+      ...sizes,
     };
   }
 
   maxEntries(map: MapName | 'rings'): number {
-    return this.#maxEntries[map] ?? 1;
+    return this.#sizes[map] ?? 1;
   }
 
   put(map: MapName, key: Uint8Array, value: Uint8Array): void {
@@ -49,6 +56,38 @@ export class MemoryMapStore implements MapStore {
 
   *entries(map: MapName): Iterable<readonly [Uint8Array, Uint8Array]> {
     for (const [key, value] of this.#map(map)) yield [Uint8Array.from(Buffer.from(key, 'hex')), value.slice()];
+  }
+
+  async putMany(map: MapName, { keys, values, count }: Entries): Promise<void> {
+    const { keySize, valueSize } = maps[map];
+    for (let i = 0; i < count; i++)
+      this.put(map, keys.subarray(i * keySize, (i + 1) * keySize), values.subarray(i * valueSize, (i + 1) * valueSize));
+  }
+
+  async deleteMany(map: MapName, { keys, count }: Entries): Promise<void> {
+    const { keySize } = maps[map];
+    for (let i = 0; i < count; i++) this.delete(map, keys.subarray(i * keySize, (i + 1) * keySize));
+  }
+
+  tableSize(table: TableName): number {
+    return this.#sizes[table] ?? 1;
+  }
+
+  async swapTable(table: TableName, bytes: Uint8Array): Promise<number> {
+    const expected = this.tableSize(table) * entryBytes[table];
+    if (bytes.length !== expected)
+      throw new PilotfishError('PF_MAP', `table ${table} takes ${expected} bytes, not ${bytes.length}`);
+    const id = this.#nextId++;
+    this.#tables.set(table, { id, bytes: bytes.slice() });
+    return id;
+  }
+
+  tableId(table: TableName): number | null {
+    return this.#tables.get(table)?.id ?? null;
+  }
+
+  tableBytes(table: TableName): Uint8Array | null {
+    return this.#tables.get(table)?.bytes.slice() ?? null;
   }
 
   async swapRings(rings: readonly RingFill[]): Promise<readonly number[]> {

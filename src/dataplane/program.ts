@@ -1,11 +1,14 @@
 import { fileURLToPath } from 'node:url';
+import { defaultLimits } from '../core/admission.ts';
 import { PilotfishError } from '../core/errors.ts';
 import { decode, encode } from './codec.ts';
-import { BUCKET_ENTRIES } from './flow-cache.ts';
-import { KernelMapStore } from './kernel-store.ts';
+import { BUCKET_ENTRIES, TICK_MASK } from './flow-cache.ts';
+import { type KernelClock, kernelClock } from './kernel-clock.ts';
+import { KernelMapStore, type LoadedSizes, newTable } from './kernel-store.ts';
 import { enums, fingerprint, maps, structs } from './layout.gen.ts';
 import type { BpfObject, BpfProgram } from './native.ts';
 import { openObject, possibleCpus } from './native.ts';
+import { tableSize } from './perfect-hash.ts';
 
 /** The compiled program; the path is the same from src/ and from dist/. */
 export const objectPath = fileURLToPath(new URL('../../build/pilotfish.bpf.o', import.meta.url));
@@ -14,14 +17,30 @@ export interface ProgramSizes {
   readonly vips: number;
   readonly pools: number;
   readonly reals: number;
+  /** Client prefixes of all VIPs; default as many as the desired state may have. */
+  readonly clients?: number;
   /** Flow cache entries of each CPU; rounded up to a power of two, at least one bucket of 8. */
   readonly flowsPerCpu: number;
+  /** Each CPU remembers so many new flows a second and no more; default 500,000. */
+  readonly newFlowsPerSecond?: number;
+  /** Each CPU tells so many senders a second that a packet is too big, and no more; default 1,000. */
+  readonly tooBigAnswersPerSecond?: number;
+  /** Index of the interface that packets to reals leave by; default the one that they came in by. */
+  readonly egress?: number;
   /** Have the program write down what it decides about each packet, in the map decisions; default false. */
   readonly tracing?: boolean;
 }
 
-/** A slot of a ring has 16 bits. */
-const MAX_REAL_NUMBERS = 65_536;
+/** A slot of a ring has 16 bits, and so has the number of a VIP in the directory. */
+const MAX_NUMBERS = 65_536;
+const NEW_FLOWS_PER_SECOND = 500_000;
+const MOST_IN_WINDOW = 2 ** 32 - 1;
+/** As docs/reference/packets.md has it. */
+const TOO_BIG_ANSWERS_PER_SECOND = 1_000;
+/** A tick takes about so long: the 10 bits that the flow cache has for it are then good for half an hour. */
+const TICK_SECONDS = 2;
+/** Keys in the directory of a VIP with an address of its own: itself, its protocol and ICMP. */
+const KEYS_PER_VIP = 3;
 
 /**
  * Room beyond the limits: make before break has the old and the new at the same time, and a removed real keeps its
@@ -36,10 +55,19 @@ export interface LoadedProgram {
   readonly store: KernelMapStore;
   /** Entries of the flow cache of each CPU, as it was made. */
   readonly flowsPerCpu: number;
+  /** Length of a tick of the flow cache. */
+  readonly tickMs: number;
+  /** The tick that the flow cache writes down now. */
+  tick(): number;
 }
 
 /** The map types in use, by the number that BTF has (enum bpf_map_type) and the name that libbpf has. */
-const mapTypes: Readonly<Record<number, string>> = { 1: 'hash', 2: 'array', 6: 'percpu_array', 12: 'array_of_maps' };
+const mapTypes: Readonly<Record<number, string>> = {
+  2: 'array',
+  6: 'percpu_array',
+  11: 'lpm_trie',
+  12: 'array_of_maps',
+};
 
 /** @throws PilotfishError PF_LAYOUT when the object was compiled from other structs than this code knows */
 function checkLayout(object: BpfObject, path: string): void {
@@ -56,9 +84,11 @@ function checkLayout(object: BpfObject, path: string): void {
     for (const field of ['keySize', 'valueSize'] as const)
       if (map[field] !== expected[field]) faults.push(`map ${name} has ${field} ${map[field]}, not ${expected[field]}`);
   }
-  const reasons = found.get('reasons')?.maxEntries;
-  if (reasons !== undefined && reasons !== enums.pf_reason.PF_REASON_COUNT)
-    faults.push(`it counts ${reasons} reasons, not ${enums.pf_reason.PF_REASON_COUNT}`);
+  const counted = { reasons: enums.pf_reason.PF_REASON_COUNT, events: enums.pf_event.PF_EVENT_COUNT };
+  for (const [name, expected] of Object.entries(counted)) {
+    const count = found.get(name)?.maxEntries;
+    if (count !== undefined && count !== expected) faults.push(`it counts ${count} ${name}, not ${expected}`);
+  }
   const constants = object.rodata();
   if (constants.length !== structs.pf_constants.size) {
     faults.push(`constants take ${constants.length} bytes, not ${structs.pf_constants.size}`);
@@ -73,14 +103,15 @@ function checkLayout(object: BpfObject, path: string): void {
     });
 }
 
-/** Sets what must be known before load. Returns the entries of each CPU’s flow cache. */
-function configure(object: BpfObject, sizes: ProgramSizes): number {
+interface Configured extends LoadedSizes, Pick<LoadedProgram, 'flowsPerCpu' | 'tick'> {}
+
+/** Sets what must be known before load. */
+function configure(object: BpfObject, sizes: ProgramSizes, { rate, jiffies }: KernelClock): Configured {
   const buckets = 2 ** Math.ceil(Math.log2(Math.max(1, sizes.flowsPerCpu / BUCKET_ENTRIES)));
-  const vips = sizes.vips * HEADROOM;
-  const reals = Math.min(MAX_REAL_NUMBERS, sizes.reals * HEADROOM + 1);
+  const vips = Math.min(MAX_NUMBERS, sizes.vips * HEADROOM);
+  const reals = Math.min(MAX_NUMBERS, sizes.reals * HEADROOM + 1);
   const entries = {
-    vips,
-    vip_addresses: vips,
+    prefixes: (sizes.vips + (sizes.clients ?? defaultLimits.clients)) * HEADROOM,
     vip_traffic: vips,
     rings: sizes.pools * HEADROOM,
     reals,
@@ -88,25 +119,52 @@ function configure(object: BpfObject, sizes: ProgramSizes): number {
     flows: buckets * possibleCpus(),
   };
   for (const [map, count] of Object.entries(entries)) object.setMaxEntries(map, count);
+  const tables = { directory: tableSize(vips * KEYS_PER_VIP), server_ids: tableSize(reals - 1) };
+  for (const table of ['directory', 'server_ids'] as const) {
+    const like = newTable(table, tables[table]);
+    object.setInnerMap(table, like);
+    like.close();
+  }
+  const tickShift = Math.round(Math.log2(TICK_SECONDS * rate));
+  const windowShift = Math.round(Math.log2(rate));
+  const inWindow = (perSecond: number): number =>
+    Math.min(MOST_IN_WINDOW, Math.round((perSecond * 2 ** windowShift) / rate));
   const constants = decode('pf_constants', object.rodata());
   object.setRodata(
-    encode('pf_constants', { ...constants, flow_bucket_mask: buckets - 1, tracing: sizes.tracing ? 1 : 0 }),
+    encode('pf_constants', {
+      ...constants,
+      flow_bucket_mask: buckets - 1,
+      directory_mask: tables.directory - 1,
+      server_id_mask: tables.server_ids - 1,
+      tracing: sizes.tracing ? 1 : 0,
+      egress: sizes.egress ?? 0,
+      tick_shift: tickShift,
+      window_shift: windowShift,
+      new_flows: inWindow(sizes.newFlowsPerSecond ?? NEW_FLOWS_PER_SECOND),
+      too_big_answers: inWindow(sizes.tooBigAnswersPerSecond ?? TOO_BIG_ANSWERS_PER_SECOND),
+    }),
   );
-  return buckets * BUCKET_ENTRIES;
+  return {
+    flowsPerCpu: buckets * BUCKET_ENTRIES,
+    tickMs: (2 ** tickShift / rate) * 1_000,
+    tick: () => (jiffies() >>> tickShift) & TICK_MASK,
+    tables,
+  };
 }
 
 /**
  * Loads the program with maps of these sizes.
  *
- * @throws PilotfishError PF_OBJECT, PF_LAYOUT, PF_VERIFIER, PF_CAPABILITY
+ * @throws PilotfishError PF_OBJECT, PF_LAYOUT, PF_VERIFIER, PF_CAPABILITY, PF_KERNEL
  */
 export async function loadProgram(sizes: ProgramSizes, path: string = objectPath): Promise<LoadedProgram> {
   const object = openObject(path);
   try {
     checkLayout(object, path);
-    const flowsPerCpu = configure(object, sizes);
+    const { flowsPerCpu, tick, ...loadedSizes } = configure(object, sizes, await kernelClock());
     await object.load();
-    return { object, program: object.program('pilotfish'), store: new KernelMapStore(object), flowsPerCpu };
+    const store = new KernelMapStore(object, loadedSizes);
+    return { object, program: object.program('pilotfish'), store, flowsPerCpu, tickMs: store.tickMs, tick };
   } catch (error) {
     object.close();
     throw error;

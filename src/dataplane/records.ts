@@ -1,84 +1,49 @@
-import { addressBytes, addressFromBytes, parsePrefix } from '../core/address.ts';
-import type { RealRecord, SettingsImage, VipId, VipRecord } from '../core/data-plane.ts';
-import { splitVipId, vipId } from '../core/data-plane.ts';
-import type { Address, Protocol } from '../core/model.ts';
+import { parsePrefix } from '../core/address.ts';
+import type { RealEncap, RealRecord, SettingsImage } from '../core/data-plane.ts';
+import { addressWords, wordsAddress } from './address-words.ts';
 import type { StructValue } from './codec.ts';
 import { decode, encode } from './codec.ts';
 import { enums, structs } from './layout.gen.ts';
 
-/** The planner’s records as the structs of bpf/layout.h, and back. */
+/** Settings and reals as the structs of bpf/layout.h, and back. */
 
-const { PF_FAMILY_NONE, PF_FAMILY_V4, PF_FAMILY_V6 } = enums.pf_family;
-const { PF_SERVES_TCP, PF_SERVES_UDP } = enums.pf_served;
+const { PF_FAMILY_V4 } = enums.pf_family;
+const { PF_ENCAP_NONE, PF_ENCAP_IPIP, PF_ENCAP_GUE, PF_ENCAP_L2, PF_ENCAP_LOCAL } = enums.pf_encap;
+const NO_MAC = '00:00:00:00:00:00';
 
-/** IANA protocol numbers. */
-const protocolNumbers: Readonly<Record<Protocol, number>> = { tcp: 6, udp: 17 };
+type WayFields = Pick<StructValue<'pf_real'>, 'encap' | 'gue_checksum' | 'gue_port' | 'mac'>;
 
-type Words = readonly [number, number, number, number];
-
-function addressWords(address: Address): { words: Words; family: number } {
-  const bytes = addressBytes(address);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const word = (i: number): number => (i * 4 < bytes.length ? view.getUint32(i * 4) : 0);
-  return { words: [word(0), word(1), word(2), word(3)], family: bytes.length === 4 ? PF_FAMILY_V4 : PF_FAMILY_V6 };
+function encodeWay(encap: RealEncap): WayFields {
+  const plain = { gue_checksum: 0, gue_port: 0, mac: macBytes(NO_MAC) };
+  switch (encap.kind) {
+    case 'ipip':
+      return { ...plain, encap: PF_ENCAP_IPIP };
+    case 'gue':
+      return { ...plain, encap: PF_ENCAP_GUE, gue_checksum: encap.checksum ? 1 : 0, gue_port: encap.port };
+    case 'l2':
+      return { ...plain, encap: PF_ENCAP_L2, mac: macBytes(encap.mac) };
+    case 'local':
+      return { ...plain, encap: PF_ENCAP_LOCAL };
+  }
 }
 
-function wordsAddress(words: readonly number[], family: number): Address {
-  const bytes = new Uint8Array(family === PF_FAMILY_V4 ? 4 : 16);
-  const view = new DataView(bytes.buffer);
-  for (let i = 0; i < bytes.length / 4; i++) view.setUint32(i * 4, words[i] ?? 0);
-  return addressFromBytes(bytes);
+/** A kind that no agent writes reads as the plain one; the planner sees a difference only in what it wrote itself. */
+function decodeWay({ encap, gue_checksum, gue_port, mac }: WayFields): RealEncap {
+  switch (encap) {
+    case PF_ENCAP_GUE:
+      return { kind: 'gue', port: gue_port, checksum: gue_checksum !== 0 };
+    case PF_ENCAP_L2:
+      return { kind: 'l2', mac: macText(mac) };
+    case PF_ENCAP_LOCAL:
+      return { kind: 'local' };
+    default:
+      return { kind: 'ipip' };
+  }
 }
 
-export function encodeVipKey(id: VipId): Uint8Array {
-  const { address, port, protocol } = splitVipId(id);
+export function encodeReal({ address, pool, generation, encap }: RealRecord): Uint8Array {
   const { words, family } = addressWords(address);
-  return encode('pf_vip_key', { address: words, port, protocol: protocolNumbers[protocol], family });
-}
-
-export function decodeVipKey(bytes: Uint8Array): VipId {
-  const { address, port, protocol, family } = decode('pf_vip_key', bytes);
-  return vipId({
-    address: wordsAddress(address, family),
-    port,
-    protocol: protocol === protocolNumbers.tcp ? 'tcp' : 'udp',
-  });
-}
-
-export function encodeVip(record: VipRecord): Uint8Array {
-  return encode('pf_vip', record);
-}
-
-export function decodeVip(bytes: Uint8Array): VipRecord {
-  return decode('pf_vip', bytes);
-}
-
-export function encodeAddressKey(address: Address): Uint8Array {
-  const { words, family } = addressWords(address);
-  return encode('pf_address_key', { address: words, family });
-}
-
-export function decodeAddressKey(bytes: Uint8Array): Address {
-  const { address, family } = decode('pf_address_key', bytes);
-  return wordsAddress(address, family);
-}
-
-export function encodeServed(protocols: ReadonlySet<Protocol>): Uint8Array {
-  const bits = (protocols.has('tcp') ? PF_SERVES_TCP : 0) | (protocols.has('udp') ? PF_SERVES_UDP : 0);
-  return encode('pf_address', { protocols: bits });
-}
-
-export function decodeServed(bytes: Uint8Array): Set<Protocol> {
-  const { protocols } = decode('pf_address', bytes);
-  const served = new Set<Protocol>();
-  if (protocols & PF_SERVES_TCP) served.add('tcp');
-  if (protocols & PF_SERVES_UDP) served.add('udp');
-  return served;
-}
-
-export function encodeReal({ address, pool, generation }: RealRecord): Uint8Array {
-  const { words, family } = addressWords(address);
-  return encode('pf_real', { address: words, pool, family, generation });
+  return encode('pf_real', { address: words, pool, family, generation, ...encodeWay(encap), spare: 0 });
 }
 
 /**
@@ -91,16 +56,21 @@ export function encodeVoidReal(
   generation: number,
   before: Uint8Array = new Uint8Array(structs.pf_real.size),
 ): Uint8Array {
-  return encode('pf_real', { ...decode('pf_real', before), family: PF_FAMILY_NONE, generation });
+  return encode('pf_real', { ...decode('pf_real', before), encap: PF_ENCAP_NONE, generation });
 }
 
 /** The real, or for a number without one the generation that its next user gets. */
 export function decodeReal(bytes: Uint8Array): RealRecord | { readonly address: null; readonly generation: number } {
   // Most numbers are unused: they are told apart before anything is decoded.
-  if (bytes[structs.pf_real.fields.family.offset] === PF_FAMILY_NONE)
+  if (bytes[structs.pf_real.fields.encap.offset] === PF_ENCAP_NONE)
     return { address: null, generation: bytes[structs.pf_real.fields.generation.offset] ?? 0 };
-  const { address, pool, family, generation } = decode('pf_real', bytes);
-  return { address: wordsAddress(address, family), pool, generation };
+  const real = decode('pf_real', bytes);
+  return {
+    address: wordsAddress(real.address, real.family),
+    pool: real.pool,
+    generation: real.generation,
+    encap: decodeWay(real),
+  };
 }
 
 function macBytes(mac: string): number[] {
@@ -132,6 +102,8 @@ export function encodeSettings(image: SettingsImage): Uint8Array {
     mtu: image.mtu,
     gateway_mac: macBytes(image.gatewayMac),
     own_mac: macBytes(image.ownMac),
+    zero: 0,
+    spare: 0,
   });
 }
 
@@ -141,7 +113,7 @@ function decodeOuterV4(settings: StructValue<'pf_settings'>): string {
 
 function decodeOuterV6(settings: StructValue<'pf_settings'>): string {
   const hostBits = settings.outer_v6_host.reduce((sum, mask) => sum + countBits(mask), 0);
-  return `${wordsAddress(settings.outer_v6, PF_FAMILY_V6)}/${128 - hostBits}`;
+  return `${wordsAddress(settings.outer_v6, enums.pf_family.PF_FAMILY_V6)}/${128 - hostBits}`;
 }
 
 /** Null when nothing was ever written: all keys zero cannot come from a seed. */

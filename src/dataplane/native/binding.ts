@@ -26,6 +26,7 @@ export interface NativeObject {
   maps(): MapInfo[];
   programs(): string[];
   setMaxEntries(map: string, entries: number): void;
+  setInnerMap(map: string, fd: number): void;
   rodata(map: string): Uint8Array<ArrayBuffer>;
   setRodata(map: string, bytes: Uint8Array): void;
   load(): Promise<void>;

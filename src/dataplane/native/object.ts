@@ -29,6 +29,11 @@ export class BpfObject {
     attempt(this.#doing, () => this.#native.setMaxEntries(map, entries));
   }
 
+  /** Maps that go into this map of maps have to be like `inner`, not like the one that the file names. Before `load`. */
+  setInnerMap(map: string, inner: BpfMap): void {
+    attempt(this.#doing, () => this.#native.setInnerMap(map, inner.fd));
+  }
+
   /** A copy of a data section as it will be, or was, at load. */
   rodata(name = '.rodata'): Uint8Array<ArrayBuffer> {
     return attempt(this.#doing, () => this.#native.rodata(name));

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0)
+/* checksum: the Internet checksum (RFC 1071). Sums are of 16-bit words as they stand in memory: its result does not depend on byte order. */
+#ifndef PILOTFISH_CHECKSUM_H
+#define PILOTFISH_CHECKSUM_H
+
+#include "frame.h"
+
+#define PF_SUM_STEP 64
+#define PF_SUM_STEPS 128 /* a frame that XDP sees in one piece is shorter */
+
+/* Of fewer than 2^32 words. */
+INLINE __u16 fold(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum + (sum >> 16);
+}
+
+/* Of a sum of a few 16-bit words. */
+INLINE __u16 fold_short(__u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum + (sum >> 16);
+}
+
+INLINE __u16 checksum(__u64 sum)
+{
+	return ~fold(sum);
+}
+
+/* What the checksum becomes when one 16-bit word changes (RFC 1624, equation 3). */
+INLINE __u16 updated_checksum(__u16 check, __u16 before, __u16 after)
+{
+	return ~fold_short((__u32)(__u16)~check + (__u16)~before + after);
+}
+
+INLINE __u32 add_step(struct xdp_md *ctx, __u32 offset, __u32 size, __u32 sum)
+{
+	__u64 step[PF_SUM_STEP / sizeof(__u64)] = {};
+
+	if (bpf_xdp_load_bytes(ctx, offset, step, size))
+		return sum;
+	return bpf_csum_diff(0, 0, (__be32 *)step, sizeof(step), sum);
+}
+
+/* The sum of a part of the frame: 0 only if all of it is 0. */
+APART __u32 sum_frame(struct xdp_md *ctx, __u32 offset, __u32 length)
+{
+	__u32 sum = 0;
+
+	for (int i = 0; i < PF_SUM_STEPS && length >= PF_SUM_STEP; i++) {
+		sum = add_step(ctx, offset, PF_SUM_STEP, sum);
+		offset += PF_SUM_STEP;
+		length -= PF_SUM_STEP;
+	}
+	length &= PF_SUM_STEP - 1;
+	return length ? add_step(ctx, offset, length, sum) : sum;
+}
+
+#endif

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0)
+/* directory: what a destination is looked up in. docs/decisions/0005-directory.md describes filter and perfect hash. */
+#ifndef PILOTFISH_DIRECTORY_H
+#define PILOTFISH_DIRECTORY_H
+
+#include "maps.h"
+#include "packet.h"
+
+#define PF_MIX_1 0x9e3779b97f4a7c15ULL
+#define PF_MIX_2 0xc2b2ae3d27d4eb4fULL
+#define PF_MIX_3 0x165667b19e3779f9ULL
+#define PF_PLACE_1 0x9e3779b1u
+#define PF_PLACE_2 0x85ebca6bu
+
+INLINE __u64 mix(__u64 word, __u64 by)
+{
+	word *= by;
+	return word ^ (word >> 32);
+}
+
+INLINE __u64 hash_address(__u64 low, __u64 high)
+{
+	return mix(mix(low, PF_MIX_1) ^ high, PF_MIX_2);
+}
+
+/* 0: certainly not the address of a VIP or a tunnel. */
+INLINE int may_be_ours(__u64 address_hash)
+{
+	__u32 first = 0;
+	const struct pf_filter *filter = bpf_map_lookup_elem(&address_filter, &first);
+
+	return filter && (filter->word[(address_hash >> 6) & (PF_FILTER_WORDS - 1)] >> (address_hash & 63)) & 1;
+}
+
+INLINE __u32 home_of(__u64 hash, __u32 mask)
+{
+	return (hash >> 40) & mask;
+}
+
+INLINE __u32 place_of(__u64 hash, __u32 displacement, __u32 mask)
+{
+	return ((((__u32)hash + displacement * PF_PLACE_1) * PF_PLACE_2) >> 16) & mask;
+}
+
+/* The last four bytes of a struct pf_key as one number. */
+INLINE __u32 key_tail(__be16 port, __u8 protocol, __u8 family)
+{
+	return port | (__u32)protocol << 16 | (__u32)family << 24;
+}
+
+INLINE void *directory_in_force(void)
+{
+	__u32 first = 0;
+
+	return bpf_map_lookup_elem(&directory, &first);
+}
+
+/* Where the entry of a key is, if it is anywhere. tail: the key's last four bytes. */
+INLINE __u32 place_in_directory(void *table, __u64 address_hash, __u32 tail)
+{
+	__u64 hash = mix(address_hash ^ tail, PF_MIX_3);
+	__u32 home = home_of(hash, constants.directory_mask);
+	const struct pf_entry *entry = bpf_map_lookup_elem(table, &home);
+
+	return place_of(hash, entry ? entry->displacement : 0, constants.directory_mask);
+}
+
+INLINE const struct pf_entry *entry_at(void *table, __u32 place)
+{
+	return bpf_map_lookup_elem(table, &place);
+}
+
+INLINE int is_entry_of(const struct pf_entry *entry, __u64 low, __u64 high, __u32 tail)
+{
+	const __u64 *words = (const __u64 *)&entry->key;
+
+	return words[0] == low && words[1] == high && (__u32)words[2] == tail;
+}
+
+/* The longest prefix in a scope that an address is in: its value, or -1. */
+APART __s64 find_prefix(__u32 scope, __u32 family, __u64 low, __u64 high)
+{
+	struct pf_prefix_key key = {.length = family == PF_FAMILY_V4 ? 64 : 160, .scope = scope};
+	const __u32 *value;
+
+	__builtin_memcpy(key.address, &low, sizeof(low));
+	__builtin_memcpy(key.address + 2, &high, sizeof(high));
+	value = bpf_map_lookup_elem(&prefixes, &key);
+	return value ? (__s64)*value : -1;
+}
+
+INLINE __s64 find_key(void *table, __u64 low, __u64 high, __u64 address_hash, __u32 tail)
+{
+	__u32 place = place_in_directory(table, address_hash, tail);
+	const struct pf_entry *entry = entry_at(table, place);
+
+	return entry && is_entry_of(entry, low, high, tail) ? (__s64)place : -1;
+}
+
+/* The place of the entry of the port, or else of that of the address and protocol as a whole. */
+INLINE __s64 find_port(void *table, __u64 low, __u64 high, __u64 address_hash, __u32 tail)
+{
+	__s64 place = find_key(table, low, high, address_hash, tail);
+
+	return place < 0 ? find_key(table, low, high, address_hash, tail & ~0xffffu) : place;
+}
+
+/*
+ * The place of the entry of a destination, or -1: by its address, or else by the longest prefix that it is in. An
+ * address that has entries of its own has those that it inherits among them.
+ */
+APART __s64 find_place(__u64 low, __u64 high, __u64 address_hash, __u32 tail)
+{
+	__u32 family = tail >> 24, scope = family == PF_FAMILY_V4 ? PF_SCOPE_VIPS_V4 : PF_SCOPE_VIPS_V6;
+	void *table = directory_in_force();
+	__s64 found;
+
+	if (!table)
+		return -1;
+	found = find_port(table, low, high, address_hash, tail);
+	if (found >= 0)
+		return found;
+	found = find_prefix(scope, family, low, high);
+	if (found < 0)
+		return -1;
+	return find_port(table, found, 0, hash_address(found, 0), (tail & 0xffffff) | PF_FAMILY_PREFIX << 24);
+}
+
+INLINE const struct pf_entry *find_anywhere(void *table, __u64 low, __u64 high, __u64 address_hash, __u32 tail)
+{
+	__s64 place = find_place(low, high, address_hash, tail);
+
+	return place < 0 || !table ? 0 : entry_at(table, place);
+}
+
+/* The entry of a destination. Most are VIPs of their own with an exact port. */
+INLINE const struct pf_entry *find_destination(__u64 low, __u64 high, __u64 address_hash, __u32 tail)
+{
+	void *table = directory_in_force();
+	const struct pf_entry *entry;
+
+	if (!table)
+		return 0;
+	entry = entry_at(table, place_in_directory(table, address_hash, tail));
+	if (likely(entry && is_entry_of(entry, low, high, tail)))
+		return entry;
+	return find_anywhere(table, low, high, address_hash, tail);
+}
+
+#endif

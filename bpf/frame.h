@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0)
+/* frame: Ethernet with up to two VLAN tags, and finding one's way in a frame. */
+#ifndef PILOTFISH_FRAME_H
+#define PILOTFISH_FRAME_H
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <bpf/bpf_endian.h>
+#include "packet.h"
+
+struct vlan_tag {
+	__be16 control;
+	__be16 ethertype; /* of what follows */
+};
+
+/* An Ethernet address, and both of a frame: in pieces as large as their alignment lets the compiler move. */
+struct mac {
+	__u16 part[ETH_ALEN / 2];
+};
+
+struct mac_pair {
+	struct mac destination;
+	struct mac source;
+};
+
+/* An Ethernet header with two tags, the ethertype included; with fewer of them its end is of the IP header. */
+struct frame_head {
+	struct mac_pair macs;
+	__u16 tags[5];
+};
+
+INLINE void *frame_start(const struct xdp_md *ctx)
+{
+	return (void *)(long)ctx->data;
+}
+
+INLINE void *frame_end(const struct xdp_md *ctx)
+{
+	return (void *)(long)ctx->data_end;
+}
+
+INLINE int is_vlan(__be16 ethertype)
+{
+	return ethertype == bpf_htons(ETH_P_8021Q) || ethertype == bpf_htons(ETH_P_8021AD);
+}
+
+/* Where the IP header starts in a frame with a tag, and the ethertype before it in the upper half; 0 when the frame is too short. */
+APART __u32 skip_tags(struct xdp_md *ctx)
+{
+	const struct vlan_tag *tag = frame_start(ctx) + sizeof(struct ethhdr);
+	const void *data_end = frame_end(ctx);
+
+	if ((const void *)(tag + 1) > data_end)
+		return 0;
+	if (!is_vlan(tag->ethertype))
+		return (sizeof(struct ethhdr) + sizeof(*tag)) | (__u32)tag->ethertype << 16;
+	if ((const void *)(tag + 2) > data_end)
+		return 0;
+	return (sizeof(struct ethhdr) + 2 * sizeof(*tag)) | (__u32)tag[1].ethertype << 16;
+}
+
+/* Where the IP header starts; 0 when the frame is too short. */
+INLINE __u32 skip_ethernet(struct xdp_md *ctx, __be16 *ethertype)
+{
+	const __be16 *type = frame_start(ctx) + sizeof(struct mac_pair);
+	__u32 skipped;
+
+	if ((const void *)(type + 1) > frame_end(ctx))
+		return 0;
+	*ethertype = *type;
+	if (likely(!is_vlan(*ethertype)))
+		return sizeof(struct ethhdr);
+	skipped = skip_tags(ctx);
+	*ethertype = skipped >> 16;
+	return skipped & 31;
+}
+
+#endif

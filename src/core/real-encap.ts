@@ -1,0 +1,28 @@
+import type { RealEncap } from './data-plane.ts';
+import type { Address, Pool } from './model.ts';
+
+/** What a pool says about the way to its reals. */
+export type PoolEncap = Pick<Pool, 'encap' | 'guePort' | 'gueChecksum'>;
+
+/** What this host knows about its surroundings. */
+export interface Surroundings {
+  /** Addresses of this host: a real that has one of them is passed up. */
+  readonly local: ReadonlySet<Address>;
+  /** MAC addresses of reals on the same segment, for encap `l2`, as far as they are known. */
+  readonly neighbours: ReadonlyMap<Address, string>;
+}
+
+const UNKNOWN_MAC = '00:00:00:00:00:00';
+
+/** How packets get from this host to a real. A packet to this host itself needs no outer header, whatever its pool says. */
+export function realEncap(address: Address, pool: PoolEncap, host: Surroundings): RealEncap {
+  if (host.local.has(address)) return { kind: 'local' };
+  switch (pool.encap) {
+    case 'ipip':
+      return { kind: 'ipip' };
+    case 'gue':
+      return { kind: 'gue', port: pool.guePort, checksum: pool.gueChecksum };
+    case 'l2':
+      return { kind: 'l2', mac: host.neighbours.get(address) ?? UNKNOWN_MAC };
+  }
+}

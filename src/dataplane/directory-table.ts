@@ -1,0 +1,76 @@
+import { PilotfishError } from '../core/errors.ts';
+import { encode } from './codec.ts';
+import type { Entry } from './directory-entries.ts';
+import { enums, structs } from './layout.gen.ts';
+import type { Word64 } from './mix64.ts';
+import { MIX_1, MIX_2, MIX_3, mix } from './mix64.ts';
+import { perfectHash } from './perfect-hash.ts';
+
+/** The directory as docs/decisions/0005-directory.md lays it out. */
+
+const { size: ENTRY_BYTES, fields } = structs.pf_entry;
+const { PF_FILTER_BITS } = enums.pf_filter_size;
+
+interface Hashes {
+  /** Bit of the address filter. */
+  readonly filter: number;
+  readonly key: Word64;
+}
+
+/** @param entry an encoded pf_entry: it starts with its key */
+function hashesOf(entry: Uint8Array): Hashes {
+  const view = new DataView(entry.buffer, entry.byteOffset);
+  const word = { high: view.getUint32(4, true), low: view.getUint32(0, true) };
+  mix(word, MIX_1);
+  word.high = (word.high ^ view.getUint32(12, true)) >>> 0;
+  word.low = (word.low ^ view.getUint32(8, true)) >>> 0;
+  mix(word, MIX_2);
+  const filter = word.low & (PF_FILTER_BITS - 1);
+  word.low = (word.low ^ view.getUint32(16, true)) >>> 0;
+  mix(word, MIX_3);
+  return { filter, key: word };
+}
+
+export interface DirectoryTable {
+  /** All entries of the inner map. */
+  readonly bytes: Uint8Array;
+  /** The value of the map address_filter. */
+  readonly filter: Uint8Array;
+}
+
+/** Why keys do not fit, for people. */
+export function tableFull(what: string, keys: number, size: number, limit: string): PilotfishError {
+  return new PilotfishError('PF_MAP_FULL', `${what} needs ${keys} entries, which do not fit into a table of ${size}`, {
+    fix: `raise ${limit} in agent.yaml and restart the agent, or remove what is not needed`,
+  });
+}
+
+/**
+ * @param entries with keys that all differ
+ * @param size entries of the table: a power of two
+ * @throws PilotfishError PF_MAP_FULL
+ */
+export function directoryTable(entries: readonly Entry[], size: number): DirectoryTable {
+  const encoded = entries.map((entry) => encode('pf_entry', { ...entry, displacement: 0 }));
+  const hashes = encoded.map(hashesOf);
+  const found = perfectHash(
+    hashes.map(({ key }) => key),
+    size,
+  );
+  if (found === null) throw tableFull('the directory of VIPs', entries.length, size, 'limits.vips');
+  const bytes = new Uint8Array(size * ENTRY_BYTES);
+  for (const [key, entry] of encoded.entries()) bytes.set(entry, (found.places[key] ?? 0) * ENTRY_BYTES);
+  const view = new DataView(bytes.buffer);
+  found.displacements.forEach((displacement, home) => {
+    view.setUint16(home * ENTRY_BYTES + fields.displacement.offset, displacement, true);
+  });
+  return { bytes, filter: filterOf(entries, hashes) };
+}
+
+function filterOf(entries: readonly Entry[], hashes: readonly Hashes[]): Uint8Array {
+  const filter = new Uint8Array(structs.pf_filter.size);
+  // Any address may be in a prefix, as far as its hash tells.
+  if (entries.some(({ family }) => family === enums.pf_family.PF_FAMILY_PREFIX)) return filter.fill(0xff);
+  for (const { filter: bit } of hashes) filter[bit >> 3]! |= 1 << (bit & 7);
+  return filter;
+}

@@ -1,0 +1,36 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import type { Logger } from 'pino';
+
+const RESTART_MS = 10_000;
+
+/** Tells when links, addresses or neighbours of this host change, and not how: whoever wants to know reads them. */
+export class IpMonitor {
+  readonly #onChange: () => void;
+  readonly #log: Logger;
+  #child: ChildProcess | undefined;
+  #restart: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(onChange: () => void, log: Logger) {
+    this.#onChange = onChange;
+    this.#log = log;
+    this.#start();
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#restart);
+    this.#child?.kill();
+  }
+
+  #start(): void {
+    // Not `dev`: that filter goes by index, and an interface that is made anew has another one.
+    const child = spawn('ip', ['monitor', 'link', 'address', 'neigh'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    child.stdout.on('data', this.#onChange);
+    child.on('error', (err) => this.#log.warn({ err }, 'ip monitor cannot be started; its host is polled only'));
+    child.on('close', () => {
+      if (!this.#closed) this.#restart = setTimeout(() => this.#start(), RESTART_MS);
+    });
+    this.#child = child;
+  }
+}

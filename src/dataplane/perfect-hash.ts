@@ -1,0 +1,98 @@
+import type { Word64 } from './mix64.ts';
+
+/**
+ * The perfect hash of docs/decisions/0005-directory.md: hash and displace (Belazzougui, Botelho, Dietzfelbinger, ESA
+ * 2009), with as many buckets ("homes") as places.
+ */
+
+/** Displacements have 16 bits. */
+const DISPLACEMENTS = 65_536;
+const PLACE_1 = 0x9e3779b1;
+const PLACE_2 = 0x85ebca6b;
+
+export interface PerfectHash {
+  /** By key: its own place, which no other key has. */
+  readonly places: Uint32Array;
+  /** By home; 0 where no key has its home. */
+  readonly displacements: Uint16Array;
+}
+
+/** @param size a power of two */
+export function homeOf({ high }: Readonly<Word64>, size: number): number {
+  return (high >>> 8) & (size - 1);
+}
+
+/** @param low half of the key’s hash */
+export function placeOf(low: number, displacement: number, size: number): number {
+  return (Math.imul(low + Math.imul(displacement, PLACE_1), PLACE_2) >>> 16) & (size - 1);
+}
+
+/** Numbers of keys, ordered by home; those of home h start at `starts[h]` and end at `starts[h + 1]`. */
+function byHome(hashes: readonly Readonly<Word64>[], size: number): { keys: Uint32Array; starts: Uint32Array } {
+  const starts = new Uint32Array(size + 1);
+  for (const hash of hashes) starts[homeOf(hash, size) + 1]!++;
+  for (let home = 0; home < size; home++) starts[home + 1]! += starts[home]!;
+  const next = starts.slice();
+  const keys = new Uint32Array(hashes.length);
+  for (const [key, hash] of hashes.entries()) keys[next[homeOf(hash, size)]!++] = key;
+  return { keys, starts };
+}
+
+/** Homes that have keys, those with most of them first. */
+function* inOrder(starts: Uint32Array): Iterable<number> {
+  let most = 0;
+  for (let home = 0; home + 1 < starts.length; home++) most = Math.max(most, starts[home + 1]! - starts[home]!);
+  for (let count = most; count > 0; count--)
+    for (let home = 0; home + 1 < starts.length; home++) if (starts[home + 1]! - starts[home]! === count) yield home;
+}
+
+/** Takes the places that this displacement gives the keys, all of them or none. */
+function takePlaces(lows: readonly number[], displacement: number, taken: Uint8Array, places: number[]): boolean {
+  places.length = 0;
+  for (const low of lows) {
+    const place = placeOf(low, displacement, taken.length);
+    if (taken[place] !== 0) {
+      for (const own of places) taken[own] = 0;
+      return false;
+    }
+    taken[place] = 1;
+    places.push(place);
+  }
+  return true;
+}
+
+/**
+ * A place for each key. The homes with most keys choose first, while there is most room.
+ *
+ * @param hashes of the keys, all of them different
+ * @param size places and homes: a power of two, 65,536 at most
+ * @returns null when the keys do not fit. Up to half of the size they do, unless three of one home lie so close together
+ *   that no displacement parts them: a chance of 1 in 16 times the size at half of it, and it falls with the third power.
+ */
+export function perfectHash(hashes: readonly Readonly<Word64>[], size: number): PerfectHash | null {
+  if (hashes.length > size) return null;
+  const { keys, starts } = byHome(hashes, size);
+  const taken = new Uint8Array(size);
+  const places = new Uint32Array(hashes.length);
+  const displacements = new Uint16Array(size);
+  const found: number[] = [];
+  for (const home of inOrder(starts)) {
+    const lows: number[] = [];
+    for (let i = starts[home]!; i < starts[home + 1]!; i++) lows.push(hashes[keys[i]!]!.low);
+    let displacement = 0;
+    while (displacement < DISPLACEMENTS && !takePlaces(lows, displacement, taken, found)) displacement++;
+    if (displacement === DISPLACEMENTS) return null;
+    displacements[home] = displacement;
+    for (const [i, place] of found.entries()) places[keys[starts[home]! + i]!] = place;
+  }
+  return { places, displacements };
+}
+
+/** Small tables are cheap, and the accident above is likelier there. */
+const SMALLEST_TABLE = 1_024;
+const LARGEST_TABLE = 65_536;
+
+/** Entries of a table for so many keys. */
+export function tableSize(keys: number): number {
+  return Math.min(LARGEST_TABLE, Math.max(SMALLEST_TABLE, 2 ** Math.ceil(Math.log2(2 * keys))));
+}
