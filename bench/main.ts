@@ -2,7 +2,7 @@
  * Runs benchmarks one after the other, all of them or those named; options go to each of them:
  *
  *   npm run bench
- *   npm run bench -- packet --scenario hit-1 --json
+ *   npm run bench -- packet --rows hit-1 --json
  */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';

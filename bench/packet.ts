@@ -1,85 +1,72 @@
 /**
- * Nanoseconds a packet of the XDP program, without a NIC. bench/README.md says how, and how to read it.
+ * Nanoseconds a packet of the XDP program, without a NIC, and of another one beside it. bench/README.md says how, and how
+ * to read it.
  *
- *   node bench/packet.ts [--scenario <name>]... [--rounds 15] [--cpu <number>] [--json]
+ *   node bench/packet.ts [--rows <names>] [--encap <names>] [--rounds 15] [--runs 1048576] [--cpu <number>] [--json]
  *                        [--object <file.o> [--program <name>] [--populate <module.ts>]]
  */
-import { availableParallelism } from 'node:os';
-import { basename, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
 import { messageOf, PilotfishError } from '../src/core/errors.ts';
-import { objectPath } from '../src/dataplane/program.ts';
+import { figuresOf, type MeasuredRow, type RowFigures } from './packet/figures.ts';
 import { Measured } from './packet/measured.ts';
-import { report } from './packet/report.ts';
-import { scenarios } from './packet/scenarios.ts';
-import type { Job } from './packet/worker.ts';
+import { type Options, readOptions } from './packet/options.ts';
+import { report, rowInShort } from './packet/report.ts';
+import type { Row } from './packet/scenarios.ts';
+import type { PeerModule, Wanted } from './packet/subject.ts';
+import { median } from './stats.ts';
 
-const OWN_LOADER = new URL('./packet/pilotfish.ts', import.meta.url).href;
-
-interface Options {
-  readonly jobs: readonly Job[];
-  readonly rounds: number;
-  readonly json: boolean;
+interface Outcome {
+  readonly figures: readonly RowFigures[];
+  /** Of every round. */
+  readonly stubNs: readonly number[];
 }
 
-function wholeNumber(name: string, text: string, least: number): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= least) return value;
-  throw new PilotfishError('PF_USAGE', `--${name} ${text} is not a whole number of at least ${least}`);
+/** Rows that are measured in turns, since they are compared with one another: those that grow from the same one. */
+function groups(rows: readonly Row[]): Row[][] {
+  return Object.values(Object.groupBy(rows, ({ row, growth }) => growth?.of ?? row)).map((group) => group ?? []);
 }
 
-function chosenScenarios(names: readonly string[] | undefined): string[] {
-  const known = scenarios.map(({ name }) => name);
-  const unknown = names?.filter((name) => !known.includes(name)) ?? [];
-  if (unknown.length === 0) return [...(names ?? known)];
-  throw new PilotfishError('PF_USAGE', `there is no scenario ${unknown.join(', ')}`, {
-    fix: `choose from ${known.join(', ')}`,
-  });
-}
-
-function readOptions(): Options {
-  const { values } = parseArgs({
-    options: {
-      scenario: { type: 'string', multiple: true },
-      rounds: { type: 'string', default: '15' },
-      cpu: { type: 'string', default: `${availableParallelism() - 1}` },
-      json: { type: 'boolean', default: false },
-      object: { type: 'string' },
-      program: { type: 'string', default: 'pilotfish' },
-      populate: { type: 'string' },
-    },
-  });
-  const own = { subject: 'pilotfish', object: objectPath, program: 'pilotfish', populate: OWN_LOADER };
-  const subjects = [own];
-  if (values.object !== undefined)
-    subjects.push({
-      subject: `${basename(values.object)} (${values.program})`,
-      object: resolve(values.object),
-      program: values.program,
-      populate: values.populate === undefined ? OWN_LOADER : pathToFileURL(resolve(values.populate)).href,
-    });
-  const cpu = wholeNumber('cpu', values.cpu, 0);
-  const jobs = chosenScenarios(values.scenario).flatMap((scenario) =>
-    subjects.map((subject): Job => ({ ...subject, scenario, cpu })),
-  );
-  return { jobs, rounds: wholeNumber('rounds', values.rounds, 1), json: values.json };
-}
-
-/** Rounds take turns, so that whatever slows the machine down for a while does so to every scenario alike. */
-async function measure({ jobs, rounds, json }: Options): Promise<boolean> {
+/** All of them live until all are measured: a round of each subject of each row, then the next round. */
+async function measure(rows: readonly Row[], options: Options, wanted: PeerModule['wanted']): Promise<Outcome> {
+  const measured: MeasuredRow[] = [];
   const all: Measured[] = [];
   try {
-    for (const job of jobs) all.push(await Measured.start(job));
-    for (let round = 0; round < rounds; round++) for (const measured of all) await measured.round();
-    return report(all, json);
+    for (const row of rows) {
+      const subjects: Measured[] = [];
+      measured.push({ row, subjects });
+      for (const job of options.jobsOf(row)) {
+        const subject = await Measured.start(job);
+        subjects.push(subject);
+        all.push(subject);
+      }
+    }
+    for (let round = 0; round < options.rounds; round++) for (const subject of all) await subject.round();
+    const smallest = measured[0] ?? null;
+    const wantedOf = ({ row }: Row): Wanted => wanted?.[row] ?? {};
+    return {
+      figures: measured.map((one) => figuresOf(one, one.row.growth === null ? null : smallest, wantedOf(one.row))),
+      stubNs: all.flatMap(({ rounds }) => rounds.map(({ stubNs }) => stubNs)),
+    };
   } finally {
-    await Promise.all(all.map((measured) => measured.close()));
+    await Promise.all(all.map((subject) => subject.close()));
   }
 }
 
+async function run(options: Options): Promise<boolean> {
+  const { wanted } = options.populate === null ? {} : ((await import(options.populate)) as PeerModule);
+  const figures: RowFigures[] = [];
+  const stubNs: number[] = [];
+  for (const rows of groups(options.rows)) {
+    const outcome = await measure(rows, options, wanted);
+    figures.push(...outcome.figures);
+    stubNs.push(...outcome.stubNs);
+    // Not on standard output, which may be read by a program.
+    for (const one of outcome.figures) console.error(rowInShort(one));
+  }
+  return report(figures, median(stubNs), options.json);
+}
+
 try {
-  process.exitCode = (await measure(readOptions())) ? 0 : 1;
+  process.exitCode = (await run(readOptions(process.argv.slice(2)))) ? 0 : 1;
 } catch (error) {
   console.error(error instanceof PilotfishError ? error.describe() : messageOf(error));
   process.exitCode = 2;

@@ -41,7 +41,7 @@ function timesOf(putAt: number, { deliveredAt, parsedAt, plannedAt, buildMs, don
 /** One VIP, one pool. */
 function stateOf(reals: number): Map<string, object> {
   const state = new Map<string, object>([
-    [keys.vip('vip'), { address: vipAddress(0), port: 80, protocol: 'tcp', pool: 'pool' }],
+    [keys.vip('vip'), { address: vipAddress(4, 0), port: 80, protocol: 'tcp', pool: 'pool' }],
     [keys.pool('pool'), {}],
     [keys.real('pool', 'r0'), REAL],
   ]);

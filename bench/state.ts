@@ -4,7 +4,14 @@ import { parseState } from '../src/core/parse-state.ts';
 import type { HostImage } from '../src/core/target.ts';
 
 /** What stands in for the host’s interface. */
-export const host: HostImage = { mtu: 1500, gatewayMac: '02:00:00:00:00:01', ownMac: '02:00:00:00:00:02' };
+export const host: HostImage = {
+  mtu: 1500,
+  gatewayMac: '02:00:00:00:00:01',
+  ownMac: '02:00:00:00:00:02',
+  local: new Set(),
+  neighbours: new Map(),
+  tunnels: [],
+};
 
 /** A desired state that must be taken whole. @throws when a key is rejected */
 export function snapshotOf(values: ReadonlyMap<string, object>): Snapshot {

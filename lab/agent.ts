@@ -76,7 +76,8 @@ export class LabLb {
       stringify({
         name: this.name,
         interface: this.host.device,
-        gateway: this.host.gateway,
+        ...(this.host.egress && { egress: this.host.egress.device }),
+        gateway: (this.host.egress ?? this.host).gateway,
         source: { etcd: { endpoints: [this.#etcdEndpoint], prefix } },
         pinDir: this.pinDir,
         admin: { socket: this.adminSocket },
@@ -117,11 +118,11 @@ export class LabLb {
 
   /** Pulls the cable: the router finds no carrier and takes the LB out of the route by itself. */
   async isolate(): Promise<void> {
-    await runIn(routerNamespace, 'ip', ['link', 'set', this.host.routerDevice, 'down']);
+    await runIn(routerNamespace, 'ip', ['link', 'set', this.host.port, 'down']);
   }
 
   async rejoin(): Promise<void> {
-    await runIn(routerNamespace, 'ip', ['link', 'set', this.host.routerDevice, 'up']);
+    await runIn(routerNamespace, 'ip', ['link', 'set', this.host.port, 'up']);
   }
 
   /** Changes the router’s route as the hook does, without a word to the LB. */

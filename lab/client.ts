@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import type { Connection, Target } from './drivers/connect.ts';
 import type { ConnectionsJob } from './drivers/connections.ts';
 import type { DownloadEvent, DownloadsJob } from './drivers/downloads.ts';
+import type { Answer, ExchangeJob } from './drivers/exchange.ts';
 import type { SteadyJob } from './drivers/steady.ts';
 import { type Outcome, runIn, tryRunIn } from './netns.ts';
-import { packageRoot, runDir } from './paths.ts';
+import { driverFile, runDir } from './paths.ts';
 import { LabProcess } from './process.ts';
 import type { Host } from './topology.ts';
 import { until } from './until.ts';
@@ -60,10 +61,6 @@ function parseLines<T>(text: string): T[] {
   // The last piece is empty, or a line that is still being written.
   const complete = text.split('\n').slice(0, -1);
   return complete.map((line) => JSON.parse(line) as T);
-}
-
-function driverFile(name: string): string {
-  return join(packageRoot, 'lab/drivers', `${name}.ts`);
 }
 
 function target(options: TargetOptions, path: string): Target {
@@ -166,6 +163,20 @@ export class LabClient {
     const job: ConnectionsJob = { target: target(options, '/'), count, concurrency, ...(firstPort && { firstPort }) };
     const argv = [driverFile('connections'), JSON.stringify(job)];
     return parseLines<Connection>(await runIn(this.host.namespace, process.execPath, argv));
+  }
+
+  /** Sends datagrams, each from a source port; a second sending from the same port is of the same flow. */
+  async exchange(
+    datagrams: readonly { readonly from: number; readonly payload: Buffer }[],
+    { vip, port = 80, timeoutMs = 1_000 }: TargetOptions,
+  ): Promise<{ from: number; payload: Buffer | null }[]> {
+    const encoded = datagrams.map(({ from, payload }) => ({ from, payload: payload.toString('base64') }));
+    const job: ExchangeJob = { address: vip, port, datagrams: encoded, timeoutMs };
+    const output = await runIn(this.host.namespace, process.execPath, [driverFile('exchange'), JSON.stringify(job)]);
+    return parseLines<Answer>(output).map(({ from, payload }) => ({
+      from,
+      payload: payload === null ? null : Buffer.from(payload, 'base64'),
+    }));
   }
 
   /** Makes `rate` new connections a second until it is stopped. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0)
 /*
- * Takes the outer header off on a real of the lab, at tc ingress, so that the kernel sees the packet as the client
+ * Takes the outer headers off on a real of the lab, at tc ingress, so that the kernel sees the packet as the client
  * sent it. Everything that is not a tunnel packet passes untouched.
  */
 #include <stddef.h>
@@ -10,10 +10,15 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/pkt_cls.h>
+#include <linux/udp.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
 #define FRAGMENT 0x3fff /* more fragments, or an offset (RFC 791) */
+
+/* UDP ports of GUE: that of IANA, and one for a pool that has another. */
+#define GUE_PORT 6080
+#define OTHER_GUE_PORT 9886
 
 /* Since Linux 6.3, and so not in every distribution's headers: the packet that is left is of this family. */
 #define DECAP_L3_IPV4 (1ULL << 7)
@@ -21,8 +26,8 @@
 
 /* What stands between the Ethernet header and the inner packet. */
 struct tunnel {
-	int length;    /* bytes of the outer header; 0 if this is no tunnel packet */
-	__u8 protocol; /* of what follows it */
+	int length;    /* bytes of the outer headers; 0 if this is no tunnel packet */
+	__u8 protocol; /* of what follows them: IPPROTO_IPIP, IPPROTO_IPV6, or that of something else */
 };
 
 /* RFC 2003 and RFC 4213 */
@@ -53,6 +58,25 @@ static __always_inline struct tunnel over_ipv6(struct __sk_buff *skb)
 	return found;
 }
 
+/* Variant 1 of draft-ietf-intarea-gue: an IP packet follows the UDP header at once, and its version says which. */
+static __always_inline struct tunnel over_udp(struct __sk_buff *skb, struct tunnel tunnel)
+{
+	struct {
+		struct udphdr udp;
+		__u8 version;
+	} __attribute__((packed)) gue;
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN + tunnel.length, &gue, sizeof(gue)))
+		return tunnel;
+	if (gue.udp.dest != bpf_htons(GUE_PORT) && gue.udp.dest != bpf_htons(OTHER_GUE_PORT))
+		return tunnel;
+	if (gue.version >> 4 != 4 && gue.version >> 4 != 6)
+		return tunnel;
+	tunnel.length += sizeof(gue.udp);
+	tunnel.protocol = gue.version >> 4 == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
+	return tunnel;
+}
+
 SEC("tc")
 int decap(struct __sk_buff *skb)
 {
@@ -64,6 +88,8 @@ int decap(struct __sk_buff *skb)
 		tunnel = over_ipv4(skb);
 	else if (outer == bpf_htons(ETH_P_IPV6))
 		tunnel = over_ipv6(skb);
+	if (tunnel.length && tunnel.protocol == IPPROTO_UDP)
+		tunnel = over_udp(skb, tunnel);
 	if (!tunnel.length || (tunnel.protocol != IPPROTO_IPIP && tunnel.protocol != IPPROTO_IPV6))
 		return TC_ACT_OK;
 

@@ -9,21 +9,18 @@ import { LabReal, makeLargeFile } from './real.ts';
 import { removeLab } from './remove.ts';
 import { requireParts, requireRoot } from './requirements.ts';
 import { type LabState, readState, writeState } from './state.ts';
-import { type Host, maxLbs, maxReals, rootLeg, type Topology, topology } from './topology.ts';
+import { type Host, maxLbs, maxReals, plainShape, rootLeg, type Shape, type Topology, topology } from './topology.ts';
 
-export interface LabOptions {
-  /** 1 to 9, default 1. */
-  readonly lbs?: number;
-  /** 1 to 99, default 3. */
-  readonly reals?: number;
+/** What is left out is as in plainShape. */
+export interface LabOptions extends Partial<Shape> {
   /** Start the agent on every LB; default true. */
   readonly agents?: boolean;
 }
 
-function checkCount(what: string, count: number, most: number): void {
-  if (Number.isInteger(count) && count >= 1 && count <= most) return;
+function checkCount(what: string, count: number, least: number, most: number): void {
+  if (Number.isInteger(count) && count >= least && count <= most) return;
   throw new PilotfishError('PF_USAGE', `the lab cannot have ${count} ${what}`, {
-    fix: `Give a number from 1 to ${most}.`,
+    fix: `Give a number from ${least} to ${most}.`,
   });
 }
 
@@ -61,8 +58,11 @@ export class Lab {
   readonly lbs: readonly LabLb[];
   readonly reals: readonly LabReal[];
 
-  private constructor(lbs: number, reals: number) {
-    this.topology = topology(lbs, reals);
+  readonly #shape: Shape;
+
+  private constructor(shape: Shape) {
+    this.#shape = shape;
+    this.topology = topology(shape.lbs, shape.reals, shape);
     this.etcd = new Etcd();
     this.client = new LabClient(this.topology.client);
     this.lbs = this.topology.lbs.map((host) => new LabLb(host, this.etcd.endpoint));
@@ -71,13 +71,15 @@ export class Lab {
 
   /** Removes an earlier lab and builds a new one; what fails on the way leaves nothing behind. */
   static async up(options: LabOptions = {}): Promise<Lab> {
-    const { lbs = 1, reals = 3, agents = true } = options;
-    checkCount('LBs', lbs, maxLbs);
-    checkCount('reals', reals, maxReals);
+    const { agents = true, ...given } = options;
+    const shape: Shape = { ...plainShape, ...given };
+    checkCount('LBs', shape.lbs, 1, maxLbs);
+    checkCount('reals', shape.reals, 1, maxReals);
+    checkCount('neighbours', shape.neighbours, 0, shape.reals);
     requireRoot();
     await requireParts(agents);
     await removeLab();
-    const lab = new Lab(lbs, reals);
+    const lab = new Lab(shape);
     try {
       await lab.#build(agents);
     } catch (error) {
@@ -90,19 +92,13 @@ export class Lab {
   /** The lab that an earlier process left up. @throws PF_LAB when there is none */
   static async open(): Promise<Lab> {
     const state = await readState();
-    if (state?.complete === true) return new Lab(state.lbs, state.reals);
+    if (state?.complete === true) return new Lab(state.shape);
     throw new PilotfishError('PF_LAB', 'no lab is up', { fix: 'Run `pilotfish lab up`.' });
   }
 
   async #build(agents: boolean): Promise<void> {
     const mountedBpffs = !(await isBpffsMounted());
-    const state: LabState = {
-      lbs: this.lbs.length,
-      reals: this.reals.length,
-      startedAt: Date.now(),
-      mountedBpffs,
-      complete: false,
-    };
+    const state: LabState = { shape: this.#shape, startedAt: Date.now(), mountedBpffs, complete: false };
     await writeState(state);
     if (mountedBpffs) await mountBpffs();
     await buildNetwork(this.topology, !agents);

@@ -9,6 +9,9 @@ import {
   fabricPrefix,
   type Host,
   hostsOf,
+  isOnSegment,
+  type Leg,
+  legsOf,
   rootLeg,
   routerNamespace,
   type Topology,
@@ -29,10 +32,12 @@ async function createLegs(topology: Topology): Promise<void> {
   const { device, routerDevice, address, routerAddress, prefixLength } = rootLeg;
   await ipBatch([
     ...[routerNamespace, ...hosts.map((host) => host.namespace)].map((namespace) => `netns add ${namespace}`),
-    ...hosts.map(
-      (host) =>
-        `link add name ${host.routerDevice} netns ${routerNamespace} mtu ${host.mtu} type veth ` +
-        `peer name ${host.device} netns ${host.namespace} mtu ${host.mtu}`,
+    ...hosts.flatMap((host) =>
+      legsOf(host).map(
+        (leg) =>
+          `link add name ${leg.port} netns ${routerNamespace} mtu ${leg.mtu} type veth ` +
+          `peer name ${leg.device} netns ${host.namespace} mtu ${leg.mtu}`,
+      ),
     ),
     `link add name ${device} type veth peer name ${routerDevice} netns ${routerNamespace}`,
     `address add ${address}/${prefixLength} dev ${device}`,
@@ -52,18 +57,39 @@ function sysctl(
   return runIn(namespace, 'sysctl', ['-qw', ...conf, ...settings.map((item) => `net.${item}`)]);
 }
 
+/** The legs that the router has an address on, each of its devices once. */
+function routerLegs(topology: Topology): Leg[] {
+  const legs = hostsOf(topology).flatMap(legsOf);
+  return [...new Map(legs.toReversed().map((leg) => [leg.routerDevice, leg])).values()];
+}
+
+/** What the LBs send by XDP arrives at these veths of the router, and what the router sends them leaves there. */
+function lbPorts(topology: Topology): string[] {
+  return topology.lbs.flatMap(legsOf).map((leg) => leg.port);
+}
+
+/** The ports of a segment are in one bridge. */
+function segment(topology: Topology): string[] {
+  const legs = hostsOf(topology).filter(isOnSegment);
+  return [
+    ...new Set(legs.map(({ routerDevice, mtu }) => `link add name ${routerDevice} mtu ${mtu} type bridge`)),
+    ...legs.flatMap(({ port, routerDevice }) => [`link set ${port} master ${routerDevice}`, `link set ${port} up`]),
+  ];
+}
+
 async function configureRouter(topology: Topology, routed: boolean): Promise<void> {
-  const hosts = hostsOf(topology);
-  const devices = [...hosts.map((host) => host.routerDevice), rootLeg.routerDevice];
+  const legs = routerLegs(topology);
+  const devices = [...legs.map((leg) => leg.routerDevice), rootLeg.routerDevice];
   const nexthops = topology.lbs.map((lb) => `nexthop via ${lb.address}`).join(' ');
   const nexthops6 = topology.lbs.map((lb) => `nexthop via ${lb.address6}`).join(' ');
   await ipBatch(
     [
       'link set lo up',
-      ...hosts.flatMap((host) => [
-        `address add ${host.gateway}/${host.prefixLength} dev ${host.routerDevice}`,
+      ...segment(topology),
+      ...legs.flatMap((leg) => [
+        `address add ${leg.gateway}/${leg.prefixLength} dev ${leg.routerDevice}`,
         // Nobody else is on the leg, and detecting that would take a second.
-        `address add ${host.gateway6}/64 dev ${host.routerDevice} nodad`,
+        `address add ${leg.gateway6}/64 dev ${leg.routerDevice} nodad`,
       ]),
       `address add ${rootLeg.routerAddress}/${rootLeg.prefixLength} dev ${rootLeg.routerDevice}`,
       ...devices.map((device) => `link set ${device} up`),
@@ -88,7 +114,7 @@ async function configureRouter(topology: Topology, routed: boolean): Promise<voi
   if (routed)
     await ipBatch([`route add ${vipPrefix} ${nexthops}`, `route add ${vipPrefix6} ${nexthops6}`], routerNamespace);
   // Else checksums of packets from this machine are left for a NIC to fill in, and inside a tunnel none ever does.
-  await Promise.all(topology.lbs.map((lb) => runIn(routerNamespace, 'ethtool', ['-K', lb.routerDevice, 'tx', 'off'])));
+  await Promise.all(lbPorts(topology).map((port) => runIn(routerNamespace, 'ethtool', ['-K', port, 'tx', 'off'])));
 }
 
 async function configureHost(host: Host): Promise<void> {
@@ -96,9 +122,11 @@ async function configureHost(host: Host): Promise<void> {
   await ipBatch(
     [
       'link set lo up',
-      `address add ${host.address}/${host.prefixLength} dev ${host.device}`,
-      `address add ${host.address6}/64 dev ${host.device} nodad`,
-      `link set ${host.device} up`,
+      ...legsOf(host).flatMap((leg) => [
+        `address add ${leg.address}/${leg.prefixLength} dev ${leg.device}`,
+        `address add ${leg.address6}/64 dev ${leg.device} nodad`,
+        `link set ${leg.device} up`,
+      ]),
       `route add default via ${host.gateway}`,
       `route add default via ${host.gateway6}`,
       ...(real ? [`route add local ${vipPrefix} dev lo`, `route add local ${vipPrefix6} dev lo`] : []),
@@ -107,9 +135,16 @@ async function configureHost(host: Host): Promise<void> {
   );
   if (real) {
     // Answer ARP for the own address alone: the VIPs are on every real.
-    await sysctl(host.namespace, [host.device], ['rp_filter=0', 'arp_ignore=1', 'arp_announce=2']);
+    await sysctl(
+      host.namespace,
+      [host.device],
+      ['rp_filter=0', 'arp_ignore=1', 'arp_announce=2'],
+      // A UDP server takes a VIP as its address, and a local route alone does not allow that.
+      ['ipv6.ip_nonlocal_bind=1'],
+    );
   } else {
-    await sysctl(host.namespace, [host.device], ['rp_filter=0'], ['ipv4.ip_forward=0']);
+    const devices = legsOf(host).map((leg) => leg.device);
+    await sysctl(host.namespace, devices, ['rp_filter=0'], ['ipv4.ip_forward=0']);
   }
 }
 
@@ -146,16 +181,18 @@ async function receiveOnOneCpu(lb: Host, cpu: number): Promise<void> {
 async function attachPrograms(topology: Topology): Promise<void> {
   const pass = join(labPinDir, 'xdp-pass');
   const decap = join(labPinDir, 'decap');
+  const reals = topology.reals.filter((real) => !isOnSegment(real));
   await run('mkdir', ['-p', labPinDir]);
   await Promise.all([
     run('bpftool', ['prog', 'load', bpfObject('xdp-pass'), pass, 'type', 'xdp']),
     run('bpftool', ['prog', 'load', bpfObject('decap'), decap, 'type', 'classifier']),
   ]);
   await Promise.all([
-    ...topology.lbs.map((lb) =>
-      runIn(routerNamespace, 'ip', ['link', 'set', 'dev', lb.routerDevice, 'xdpdrv', 'pinned', pass]),
+    ...lbPorts(topology).map((port) =>
+      runIn(routerNamespace, 'ip', ['link', 'set', 'dev', port, 'xdpdrv', 'pinned', pass]),
     ),
-    ...topology.reals.map((real) =>
+    // Those on the segment of an LB get packets as the client sent them, and have no way to take a header off.
+    ...reals.map((real) =>
       runIn(
         real.namespace,
         'tc',

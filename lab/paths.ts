@@ -29,3 +29,8 @@ export function isLabPinDir(entry: string): boolean {
 export function bpfObject(name: 'decap' | 'xdp-pass' | 'encap-static'): string {
   return join(packageRoot, 'build/lab', `${name}.bpf.o`);
 }
+
+/** A program that runs inside of the lab, in a process of its own. */
+export function driverFile(name: string): string {
+  return join(packageRoot, 'lab/drivers', `${name}.ts`);
+}

@@ -104,6 +104,12 @@ export class LabProcess {
     await rm(this.#pidFile, { force: true });
   }
 
+  /** Whether a line of its log is this. */
+  async hasLogged(line: string): Promise<boolean> {
+    const text = await readFile(this.logFile, 'utf8').catch(() => '');
+    return text.split('\n').includes(line);
+  }
+
   async #logTail(): Promise<string> {
     const text = await readFile(this.logFile, 'utf8').catch(() => '');
     return text.trimEnd().split('\n').slice(-20).join('\n');

@@ -1,8 +1,10 @@
 /** A real of the lab: nginx in a namespace, behind the decapsulation that network.ts attached. */
 import { mkdir, open, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { listening, type UdpServerJob } from './drivers/listen-udp.ts';
+import type { QuicServerJob } from './drivers/quic-server.ts';
 import { namespaceInode, runIn } from './netns.ts';
-import { runDir } from './paths.ts';
+import { driverFile, runDir } from './paths.ts';
 import { LabProcess } from './process.ts';
 import { type Host, routerNamespace } from './topology.ts';
 
@@ -106,12 +108,26 @@ export class LabReal {
     return this.#process.end('SIGTERM');
   }
 
+  /** Starts a UDP server beside nginx; it ends with the lab. */
+  async serve(driver: 'udp-echo', job: Omit<UdpServerJob, 'name'>): Promise<void>;
+  async serve(driver: 'quic-server', job: Omit<QuicServerJob, 'name'>): Promise<void>;
+  async serve(driver: string, job: Omit<UdpServerJob, 'name'>): Promise<void> {
+    const server = new LabProcess({
+      name: `${driver}-${this.name}-${job.addresses[0]}-${job.port}`,
+      namespace: this.host.namespace,
+      command: process.execPath,
+      args: [driverFile(driver), JSON.stringify({ name: this.name, ...job })],
+    });
+    await server.start();
+    await server.waitUntil(() => server.hasLogged(listening), 'listens');
+  }
+
   /** Pulls the cable: the router finds no carrier, and nothing comes or goes. */
   async isolate(): Promise<void> {
-    await runIn(routerNamespace, 'ip', ['link', 'set', this.host.routerDevice, 'down']);
+    await runIn(routerNamespace, 'ip', ['link', 'set', this.host.port, 'down']);
   }
 
   async rejoin(): Promise<void> {
-    await runIn(routerNamespace, 'ip', ['link', 'set', this.host.routerDevice, 'up']);
+    await runIn(routerNamespace, 'ip', ['link', 'set', this.host.port, 'up']);
   }
 }

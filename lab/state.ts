@@ -2,10 +2,10 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runDir } from './paths.ts';
+import type { Shape } from './topology.ts';
 
 export interface LabState {
-  readonly lbs: number;
-  readonly reals: number;
+  readonly shape: Shape;
   /** Wall clock, in milliseconds. */
   readonly startedAt: number;
   /** The lab mounted bpffs, and so unmounts it. */

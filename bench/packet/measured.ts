@@ -6,11 +6,12 @@ import type { Answer, Job, Round } from './worker.ts';
 
 const WORKER = fileURLToPath(new URL('./worker.ts', import.meta.url));
 
-/** One subject in one scenario, with what was measured of it so far. */
+/** One subject in one row, with what was measured of it so far. */
 export class Measured {
   readonly job: Job;
   readonly rounds: Round[] = [];
   #refused: string | null = null;
+  #absent = false;
   readonly #child: ChildProcess;
 
   /** Resolves when the maps are filled and warm. */
@@ -30,9 +31,14 @@ export class Measured {
     return this.#refused;
   }
 
-  /** Measures once more, unless it was refused. */
+  /** There is nothing to measure: the subject cannot do what the row asks for. */
+  get absent(): boolean {
+    return this.#absent;
+  }
+
+  /** Measures once more, if there is anything to measure. */
   async round(): Promise<void> {
-    if (this.#refused !== null) return;
+    if (this.#refused !== null || this.#absent) return;
     const answer = this.#answer();
     this.#child.send('round');
     this.#take(await answer);
@@ -61,5 +67,6 @@ export class Measured {
   #take(answer: Answer): void {
     if ('round' in answer) this.rounds.push(answer.round);
     if ('refused' in answer) this.#refused = answer.refused;
+    if ('absent' in answer) this.#absent = true;
   }
 }

@@ -1,9 +1,9 @@
-/** One subject in one scenario, in a process of its own: a round whenever the parent asks for one. */
+/** One subject in one row, in a process of its own: a round whenever the parent asks for one. */
+import { constants, setPriority } from 'node:os';
 import { messageOf } from '../../src/core/errors.ts';
 import { Rig } from './rig.ts';
-import type { Scenario } from './scenarios.ts';
-import { PACKETS, scenarios } from './scenarios.ts';
-import type { LoadSubject, Subject } from './subject.ts';
+import { type Row, rows } from './scenarios.ts';
+import type { PeerModule, Subject } from './subject.ts';
 
 /** The worker’s only argument, as JSON. */
 export interface Job {
@@ -13,8 +13,10 @@ export interface Job {
   readonly program: string;
   /** URL of the module that exports `load`. */
   readonly populate: string;
-  readonly scenario: string;
+  readonly row: string;
   readonly cpu: number;
+  /** Packets of one measurement. */
+  readonly packets: number;
 }
 
 /** Nanoseconds a packet, wrapper included. */
@@ -24,47 +26,56 @@ export interface Round {
 }
 
 /** Once after the warm-up, then once for each request. */
-export type Answer = { readonly ready: true } | { readonly round: Round } | { readonly refused: string };
+export type Answer =
+  | { readonly ready: true }
+  | { readonly round: Round }
+  | { readonly refused: string }
+  | { readonly absent: true };
 
-async function prepare({ object, program, populate, cpu }: Job, scenario: Scenario): Promise<() => Answer> {
-  const { load } = (await import(populate)) as { load: LoadSubject };
-  // The wrapper is first: what uses an array of programs first settles which ones may go into it.
-  const rig = await Rig.load(scenario, cpu);
-  const subject = await load(object, program, scenario);
-  for (let sent = 0; sent < scenario.warmUp; sent += PACKETS) rig.runSubject(subject.program, sent, PACKETS);
+/** Packets of one call while warming up. */
+const WARM_UP_STEP = 2 ** 20;
+
+async function prepare({ object, program, populate, cpu, packets }: Job, row: Row): Promise<(() => Answer) | null> {
+  const { load } = (await import(populate)) as PeerModule;
+  const subject = await load(object, program, row);
+  if (subject === null) return null;
+  const rig = await Rig.load(row, subject.program, cpu);
+  for (let sent = 0; sent < row.warmUp; sent += WARM_UP_STEP) rig.runSubject(sent, WARM_UP_STEP);
   await subject.afterWarmUp();
-  let next = scenario.warmUp;
+  let next = row.warmUp;
   return () => {
     const first = next;
-    next += PACKETS;
-    return measure(rig, subject, first);
+    next += packets;
+    return measure(rig, subject, first, packets);
   };
 }
 
-function measure(rig: Rig, subject: Subject, firstPacket: number): Answer {
-  const stubNs = rig.runStub(firstPacket, PACKETS);
-  const subjectNs = rig.runSubject(subject.program, firstPacket, PACKETS);
-  const refused = subject.verify(PACKETS);
+function measure(rig: Rig, subject: Subject, firstPacket: number, packets: number): Answer {
+  const stubNs = rig.runStub(firstPacket, packets);
+  const subjectNs = rig.runSubject(firstPacket, packets);
+  const refused = subject.verify(packets);
   return refused === null ? { round: { subjectNs, stubNs } } : { refused };
 }
 
 const answer = (message: Answer): void => void process.send?.(message);
 
 const job = JSON.parse(process.argv[2] ?? '') as Job;
-const scenario = scenarios.find(({ name }) => name === job.scenario);
-if (scenario === undefined) throw new Error(`there is no scenario ${job.scenario}`);
+const row = rows.find((candidate) => candidate.row === job.row);
+if (row === undefined) throw new Error(`there is no row ${job.row}`);
+// What else runs on this CPU would be measured with it.
+setPriority(constants.priority.PRIORITY_HIGHEST);
 // The parent is gone: nobody wants an answer, and with this process its programs and maps go too.
 process.on('disconnect', () => process.exit(0));
 try {
-  const round = await prepare(job, scenario);
+  const round = await prepare(job, row);
   process.on('message', () => {
     try {
-      answer(round());
+      if (round !== null) answer(round());
     } catch (error) {
       answer({ refused: messageOf(error) });
     }
   });
-  answer({ ready: true });
+  answer(round === null ? { absent: true } : { ready: true });
 } catch (error) {
   answer({ refused: messageOf(error) });
 }

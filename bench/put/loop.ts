@@ -67,7 +67,9 @@ export class Loop {
   private constructor(loaded: LoadedProgram, endpoint: string) {
     const log = pino({ level: 'warn' }, pino.destination(2));
     this.loaded = loaded;
-    this.#store = new TimedStore(loaded.object);
+    const { tickMs, store } = loaded;
+    const tables = { directory: store.tableSize('directory'), server_ids: store.tableSize('server_ids') };
+    this.#store = new TimedStore(loaded.object, { tickMs, tables });
     this.#reconciler = new Reconciler({
       // Remembers one ring only: the state goes to and fro, and every ring of it is to be built.
       dataPlane: new MapDataPlane(this.#store, new RingBuilder(1)),

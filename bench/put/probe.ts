@@ -3,8 +3,7 @@ import type { Address } from '../../src/core/model.ts';
 import type { BpfProgram } from '../../src/dataplane/native.ts';
 import { FIRST_VIP, frameOf } from '../packet/frames.ts';
 
-/** In a frame with an Ethernet and an IPv4 header: the source port, and in the encapsulated one the outer destination. */
-const SOURCE_PORT = 34;
+/** In an encapsulated frame with an Ethernet and an IPv4 header. */
 const OUTER_DESTINATION = 30;
 const PROBES = 4;
 
@@ -30,9 +29,9 @@ export class Probe {
 
   *#find(): Generator<Uint8Array> {
     for (let port = 1; port <= 65_535; port++) {
-      const frame = frameOf('tcp-syn', FIRST_VIP, 80);
-      new DataView(frame.buffer, frame.byteOffset).setUint16(SOURCE_PORT, port);
-      if (this.#goesThere(frame)) yield frame;
+      const frame = frameOf('tcp-syn', 4, FIRST_VIP, 80);
+      new DataView(frame.bytes.buffer).setUint16(frame.port, port);
+      if (this.#goesThere(frame.bytes)) yield frame.bytes;
     }
   }
 

@@ -19,7 +19,14 @@ const restarts = [
   { at: 150, lb: 'lb2', missed: 20 },
   { at: 330, lb: 'lb1', missed: 5 },
 ];
-const host = { mtu: 1_500, gatewayMac: '02:00:00:00:00:01', ownMac: '02:00:00:00:00:02' };
+const host = {
+  mtu: 1_500,
+  gatewayMac: '02:00:00:00:00:01',
+  ownMac: '02:00:00:00:00:02',
+  tunnels: [],
+  local: new Set<string>(),
+  neighbours: new Map<string, string>(),
+};
 
 describe.skipIf(needs('etcd', 'etcdctl', 'nginx', 'ip', 'tc', 'ethtool'))('a random walk over the state', () => {
   let lab: Lab;

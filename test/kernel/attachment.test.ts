@@ -5,13 +5,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import type { Snapshot } from '../../src/core/model.ts';
+import { plan } from '../../src/core/plan.ts';
+import { RingBuilder } from '../../src/core/ring-builder.ts';
+import type { HostImage } from '../../src/core/target.ts';
+import { buildTarget } from '../../src/core/target.ts';
+import { allUp } from '../../src/core/verdicts.ts';
 import type { Attachment, AttachOptions } from '../../src/dataplane/attachment.ts';
-import { attach, checkPinDir, describeFound, detach } from '../../src/dataplane/attachment.ts';
+import { attach, checkPinDir, describeFound, detach, stillServes } from '../../src/dataplane/attachment.ts';
 import { indexKey } from '../../src/dataplane/codec.ts';
+import { MapDataPlane } from '../../src/dataplane/dataplane.ts';
 import { maps } from '../../src/dataplane/layout.gen.ts';
 import { createMap, interfaceIndex, openPinnedLink, openPinnedMap } from '../../src/dataplane/native.ts';
 import type { LoadedProgram } from '../../src/dataplane/program.ts';
 import { loadProgram } from '../../src/dataplane/program.ts';
+import { pool, snapshot, vip } from '../support/model.ts';
 import { thrownBy } from '../support/thrown-by.ts';
 
 /** On a veth pair and a bpf file system of the test’s own. */
@@ -160,7 +168,7 @@ describe('attaching', () => {
     const first = await load();
     mkdirSync(join(pinDir, 'maps'), { recursive: true });
     first.program.pin(join(pinDir, 'program'));
-    first.object.map('vips').pin(join(pinDir, 'maps', 'vips'));
+    first.object.map('reals').pin(join(pinDir, 'maps', 'reals'));
     const second = await load();
     expect(attachTo(second)).toMatchObject({ replaced: false });
     expect(attached(left)?.id).toBe(second.program.id);
@@ -212,6 +220,44 @@ describe('attaching again', () => {
     expect(attachTo(second)).toMatchObject({ mode: 'driver', replaced: false });
     expect(attached(left)?.id).toBe(second.program.id);
     expect(pinnedLink()?.ifindex).toBe(interfaceIndex(left));
+  });
+});
+
+describe('an earlier program', () => {
+  const tunnels = [{ address: '192.0.2.1', guePort: 6_080 }];
+  const host: HostImage = {
+    mtu: 1_500,
+    gatewayMac: '02:00:00:00:00:01',
+    ownMac: '02:00:00:00:00:02',
+    local: new Set(),
+    neighbours: new Map(),
+    tunnels,
+  };
+
+  async function fill(dataPlane: MapDataPlane, state: Snapshot): Promise<void> {
+    const target = buildTarget(state, host, allUp(state), new Map());
+    for (const op of plan(target, dataPlane.observe())) await dataPlane.apply(op);
+  }
+
+  it('serves when it is attached and has a VIP', async () => {
+    expect(stillServes(pinDir)).toBe(false);
+    const loaded = await load();
+    const attachment = attachTo(loaded);
+    expect(stillServes(pinDir)).toBe(false);
+    const dataPlane = new MapDataPlane(loaded.store, new RingBuilder());
+    await fill(dataPlane, snapshot([], []));
+    // It has the end of a tunnel.
+    expect(stillServes(pinDir)).toBe(false);
+    const web = pool('web', ['10.0.0.1']);
+    await fill(dataPlane, snapshot([web], [vip('web')]));
+    expect(stillServes(pinDir)).toBe(true);
+    await fill(dataPlane, snapshot([], []));
+    expect(stillServes(pinDir)).toBe(false);
+    await fill(dataPlane, snapshot([web], [vip('web')]));
+    attachment.close();
+    loaded.program.close();
+    detach(pinDir);
+    expect(stillServes(pinDir)).toBe(false);
   });
 });
 

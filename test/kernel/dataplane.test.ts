@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import type { MapOp, Observed, RingSpec, VipRecord } from '../../src/core/data-plane.ts';
+import type { Directory, MapOp, Observed, RealRecord, RingSpec, VipId } from '../../src/core/data-plane.ts';
 import { RING_SLOTS } from '../../src/core/data-plane.ts';
 import { PilotfishError } from '../../src/core/errors.ts';
 import { applied } from '../../src/core/observed.ts';
@@ -8,16 +8,19 @@ import { plan } from '../../src/core/plan.ts';
 import { RingBuilder } from '../../src/core/ring-builder.ts';
 import type { Target } from '../../src/core/target.ts';
 import { encode, indexKey } from '../../src/dataplane/codec.ts';
-import { readReasons, readTraffic, reasonNames } from '../../src/dataplane/counters.ts';
+import { eventNames, readEvents, readReasons, readTraffic, reasonNames } from '../../src/dataplane/counters.ts';
 import { MapDataPlane } from '../../src/dataplane/dataplane.ts';
+import { structs } from '../../src/dataplane/layout.gen.ts';
 import type { MapStore } from '../../src/dataplane/map-store.ts';
 import { MemoryMapStore } from '../../src/dataplane/memory-store.ts';
 import { loadProgram } from '../../src/dataplane/program.ts';
+import { found, meant } from '../support/directory-meaning.ts';
+import { findDestination, findServerId } from '../support/look-up.ts';
 import { settings, target } from '../support/program-bench.ts';
 
 /** One contract for the maps of the kernel and the ones in memory: what is proven over the latter holds in the former. */
 
-const sizes = { vips: 4, pools: 3, reals: 6, flowsPerCpu: 8 };
+const sizes = { vips: 4, pools: 3, reals: 6, clients: 8, flowsPerCpu: 8 };
 
 interface Kind {
   readonly name: string;
@@ -54,27 +57,40 @@ const memory: Kind = {
     const reals = 2 * sizes.reals + 1;
     const vips = 2 * sizes.vips;
     const store = new MemoryMapStore({
-      vips,
-      vip_addresses: vips,
       vip_traffic: vips,
       rings: 2 * sizes.pools,
       reals,
       real_traffic: reals,
+      prefixes: vips + 2 * sizes.clients,
       reasons: reasonNames.length,
+      events: eventNames.length,
     });
     return { store, slots: (pool) => store.slots(pool) };
   },
 };
 
+const near = [{ prefix: '198.51.100.0/24', pool: 'dns' }];
 const goals: Readonly<Record<string, Target>> = {
   one: target({ '192.0.2.10|80|tcp': 'web' }, { web: ['10.0.0.1', '10.0.0.2'] }),
   more: target(
-    { '192.0.2.10|80|tcp': 'web', '192.0.2.10|0|udp': 'dns', '192.0.2.11|443|tcp': 'web' },
+    {
+      '192.0.2.10|80|tcp': { pool: 'web', clients: near },
+      '192.0.2.0/24|0|udp': 'dns',
+      '192.0.2.11|443|tcp': 'web',
+    },
     { web: ['10.0.0.2', '10.0.0.3'], dns: ['10.0.0.3'] },
+    {},
+    { tunnels: [{ address: '203.0.113.1', guePort: 6080 }], ids: { web: { 7: 'web|10.0.0.2' } } },
   ),
   moved: target({ '192.0.2.10|80|tcp': 'dns', '192.0.2.10|0|udp': 'dns' }, { dns: ['10.0.0.3', '10.0.0.4'] }),
+  otherWay: target(
+    { '192.0.2.10|80|tcp': 'dns', '192.0.2.10|0|udp': 'dns' },
+    { dns: ['10.0.0.3', '10.0.0.4'] },
+    {},
+    { encap: { kind: 'gue', port: 6080, checksum: false } },
+  ),
   empty: target({ '192.0.2.10|80|tcp': 'web' }, { web: [] }, { outerV4: '10.99.0.0/24', mtu: 9000 }),
-  other: target({ '192.0.2.12|1|tcp': 'x', '192.0.2.12|2|tcp': 'y' }, { x: ['10.0.0.1'], y: ['10.0.0.1'] }),
+  other: target({ '192.0.2.12|1|tcp': 'x', '2001:db8::/32|2|tcp': 'y' }, { x: ['10.0.0.1'], y: ['10.0.0.1'] }),
   nothing: target({}, {}),
 };
 
@@ -93,9 +109,25 @@ async function failureOf(promise: Promise<unknown>): Promise<PilotfishError> {
   throw new Error(`expected a PilotfishError, got ${String(error)}`);
 }
 
-const vip = (last: number) =>
-  ({ name: 'v', address: `192.0.2.${last}`, port: 80, protocol: 'tcp', pool: 'web' }) as const;
-const record: VipRecord = { number: 0, pool: 0 };
+const real: RealRecord = { address: '10.0.0.1', pool: 0, generation: 0, encap: { kind: 'ipip' } };
+
+const plain = {
+  number: 0,
+  pool: 0,
+  hash: '5-tuple',
+  flowCache: true,
+  udpTimeoutMs: 30_000,
+  quic: 'off',
+  tcpServerId: false,
+  udpStableRouting: false,
+  icmpEcho: true,
+  fragments: 'drop',
+  clients: [],
+} as const;
+
+function directoryOf(...ids: readonly VipId[]): Directory {
+  return { vips: new Map(ids.map((id, number) => [id, { ...plain, number }])), tunnels: [] };
+}
 
 describe.each([kernel, memory])('a data plane over $name', ({ make }) => {
   let store: MapStore;
@@ -110,8 +142,8 @@ describe.each([kernel, memory])('a data plane over $name', ({ make }) => {
   it('begins empty, with the limits that were asked for', () => {
     const none: Observed = {
       settings: null,
-      addresses: new Map(),
-      vips: new Map(),
+      directory: null,
+      serverIds: null,
       reals: new Map(),
       freed: new Map(),
       rings: new Map(),
@@ -122,7 +154,20 @@ describe.each([kernel, memory])('a data plane over $name', ({ make }) => {
   });
 
   it('reads back after every operation what the operation says, and then nothing is left to do', async () => {
-    const way = ['one', 'more', 'moved', 'empty', 'other', 'nothing', 'more', 'one', 'other', 'moved', 'nothing'];
+    const way = [
+      'one',
+      'more',
+      'moved',
+      'otherWay',
+      'empty',
+      'other',
+      'nothing',
+      'more',
+      'one',
+      'other',
+      'moved',
+      'nothing',
+    ];
     for (const name of way) {
       const goal = goals[name] as Target;
       for (const op of plan(goal, dataPlane.observe())) {
@@ -143,16 +188,44 @@ describe.each([kernel, memory])('a data plane over $name', ({ make }) => {
   );
 
   it('keeps IPv6 addresses apart from IPv4 ones', async () => {
-    const real = { pool: 5, generation: 255 };
-    await dataPlane.apply({ op: 'put-real', number: 1, real: { ...real, address: '2001:db8::1' } });
-    await dataPlane.apply({ op: 'put-real', number: 2, real: { ...real, address: '32.1.13.184' } });
-    await dataPlane.apply({ op: 'put-vip', vip: { ...vip(1), address: '2001:db8::2' }, record, fresh: true });
-    await dataPlane.apply({ op: 'put-address', address: '2001:db8::2', protocols: new Set(['udp']) });
-    const seen = dataPlane.observe();
-    expect(seen.reals.get(1)).toEqual({ ...real, address: '2001:db8::1' });
-    expect(seen.reals.get(2)).toEqual({ ...real, address: '32.1.13.184' });
-    expect([...seen.vips.keys()]).toEqual(['2001:db8::2|80|tcp']);
-    expect([...seen.addresses]).toEqual([['2001:db8::2', new Set(['udp'])]]);
+    const reals = ['2001:db8::1', '32.1.13.184'].map((address) => ({ ...real, address, pool: 5, generation: 255 }));
+    for (const [i, record] of reals.entries())
+      await dataPlane.apply({ op: 'put-real', number: i + 1, real: record, fresh: true });
+    const directory = directoryOf('2001:db8::|80|tcp', '32.1.13.184|81|tcp');
+    await dataPlane.apply({ op: 'swap-directory', directory, fresh: [] });
+    expect([...dataPlane.observe().reals.values()]).toEqual(reals);
+    const numbers = (['2001:db8::', '32.1.13.184'] as const).map((address) =>
+      [80, 81].map((port) => findDestination(store, address, port, 6)?.port),
+    );
+    expect(numbers).toEqual([
+      [80, 0],
+      [0, 81],
+    ]);
+  });
+
+  it.each<RealRecord['encap']>([
+    { kind: 'ipip' },
+    { kind: 'gue', port: 6080, checksum: true },
+    { kind: 'gue', port: 65_535, checksum: false },
+    { kind: 'l2', mac: '02:00:00:00:00:2a' },
+    { kind: 'l2', mac: '00:00:00:00:00:00' },
+    { kind: 'local' },
+  ])('keeps how a real is reached: %o', async (encap) => {
+    await dataPlane.apply({ op: 'put-real', number: 3, real: { ...real, encap }, fresh: true });
+    expect(dataPlane.observe().reals).toEqual(new Map([[3, { ...real, encap }]]));
+    await dataPlane.apply({ op: 'void-real', number: 3, generation: 4 });
+    expect(dataPlane.observe()).toMatchObject({ reals: new Map(), freed: new Map([[3, 4]]) });
+  });
+
+  it('has the program find every destination, and every id, where they are', async () => {
+    await converge(dataPlane, goals.more as Target);
+    const { directory, serverIds } = dataPlane.observe();
+    expect(found(store)).toEqual(meant(directory as Directory, store.tickMs));
+    for (const [key, number] of serverIds ?? []) {
+      const [pool = 0, id = 0] = key.split('|').map(Number);
+      expect(findServerId(store, pool, id)).toBe(number);
+    }
+    expect(serverIds?.size).toBe(1);
   });
 
   it('puts into every slot the number of the real that the ring names', async () => {
@@ -205,48 +278,67 @@ describe.each([kernel, memory])('a data plane over $name', ({ make }) => {
   it('repairs what somebody changed in the maps', async () => {
     await converge(dataPlane, goals.more as Target);
     const wanted = dataPlane.observe();
-    for (const map of ['vips', 'vip_addresses'] as const)
-      for (const [key] of [...store.entries(map)].slice(0, 1)) store.delete(map, key);
+    store.put('address_filter', indexKey(0), new Uint8Array(8_192));
+    for (const [key] of [...store.entries('prefixes')].slice(0, 1)) store.delete('prefixes', key);
+    await store.swapTable('server_ids', new Uint8Array(12 * store.tableSize('server_ids')));
     await store.removeRings([0]);
     await converge(dataPlane, goals.more as Target);
     expect(dataPlane.observe()).toEqual(wanted);
+    expect(found(store)).toEqual(meant(wanted.directory as Directory, store.tickMs));
   });
 
   it('resets counters of a number that is given out, and of no other', async () => {
-    const one = new Uint8Array(16 * store.cpus);
-    for (let cpu = 0; cpu < store.cpus; cpu++) one.set(encode('pf_traffic', { packets: 3n, bytes: 500n }), cpu * 16);
+    const { size } = structs.pf_traffic;
+    const counts = { packets: 3n, bytes: 500n, new_flows: 1n, hits: 2n, misses: 4n };
+    const one = new Uint8Array(size * store.cpus);
+    for (let cpu = 0; cpu < store.cpus; cpu++) one.set(encode('pf_traffic', counts), cpu * size);
     for (const number of [1, 2]) {
       store.put('vip_traffic', indexKey(number), one);
       store.put('real_traffic', indexKey(number), one);
     }
-    const full = { packets: BigInt(3 * store.cpus), bytes: BigInt(500 * store.cpus) };
-    const zero = { packets: 0n, bytes: 0n };
-    await dataPlane.apply({ op: 'put-real', number: 1, real: { address: '10.0.0.1', pool: 0, generation: 0 } });
-    await dataPlane.apply({ op: 'put-vip', vip: vip(1), record: { number: 1, pool: 0 }, fresh: true });
-    await dataPlane.apply({ op: 'put-vip', vip: vip(2), record: { number: 2, pool: 0 }, fresh: false });
-    expect([1, 2].map((number) => readTraffic(store, 'real_traffic', number))).toEqual([zero, full]);
-    expect([1, 2].map((number) => readTraffic(store, 'vip_traffic', number))).toEqual([zero, full]);
+    const { new_flows: newFlows, ...rest } = counts;
+    const full = Object.fromEntries(
+      Object.entries({ ...rest, newFlows }).map(([name, count]) => [name, count * BigInt(store.cpus)]),
+    );
+    const zero = { packets: 0n, bytes: 0n, newFlows: 0n, hits: 0n, misses: 0n };
+    await dataPlane.apply({ op: 'put-real', number: 1, real, fresh: true });
+    await dataPlane.apply({ op: 'put-real', number: 2, real, fresh: false });
+    await dataPlane.apply({ op: 'swap-directory', directory: directoryOf('192.0.2.1|80|tcp'), fresh: [1] });
+    for (const map of ['real_traffic', 'vip_traffic'] as const)
+      expect([1, 2].map((number) => readTraffic(store, map, number))).toEqual([zero, full]);
   });
 
   it('counts nothing before the first packet', () => {
     expect(readReasons(store)).toEqual(Object.fromEntries(reasonNames.map((name) => [name, 0n])));
+    expect(readEvents(store)).toEqual(Object.fromEntries(eventNames.map((name) => [name, 0n])));
   });
 
-  it('says which map is full, and how full, and changes nothing', async () => {
-    for (let last = 0; last < 2 * sizes.vips; last++)
-      await dataPlane.apply({ op: 'put-vip', vip: vip(last), record, fresh: false });
+  it('says what is full, and how full, and changes nothing', async () => {
+    const directory = directoryOf('192.0.2.1|80|tcp');
+    await dataPlane.apply({ op: 'swap-directory', directory, fresh: [] });
     const before = dataPlane.observe();
-    const error = await failureOf(dataPlane.apply({ op: 'put-vip', vip: vip(99), record, fresh: false }));
-    expect(error.code).toBe('PF_MAP_FULL');
-    expect(error.message).toMatch(/\bvips\b.*\b8\b/);
+    const ids = Array.from({ length: 1_200 }, (_, i): VipId => `192.0.2.1|${i + 1}|tcp`);
+    const error = await failureOf(dataPlane.apply({ op: 'swap-directory', directory: directoryOf(...ids), fresh: [] }));
+    expect(error).toMatchObject({ code: 'PF_MAP_FULL', fix: expect.stringContaining('limits.vips') });
+    expect(error.message).toMatch(/\b1202\b.*\b1024\b/);
     expect(dataPlane.observe()).toEqual(before);
-    await dataPlane.apply({ op: 'put-vip', vip: vip(0), record: { number: 1, pool: 2 }, fresh: false });
-    expect(dataPlane.observe().vips.get('192.0.2.0|80|tcp')).toEqual({ number: 1, pool: 2 });
+  });
+
+  it('refuses more prefixes than the map has room for, and is put right afterwards', async () => {
+    const room = store.maxEntries('prefixes');
+    const clients = Array.from({ length: room + 1 }, (_, i) => ({ prefix: `10.${i >> 8}.${i & 255}.0/24`, pool: 1 }));
+    const id = '192.0.2.1|80|tcp';
+    const many: Directory = { vips: new Map([[id, { ...plain, clients }]]), tunnels: [] };
+    const error = await failureOf(dataPlane.apply({ op: 'swap-directory', directory: many, fresh: [] }));
+    expect(error.code).toBe('PF_MAP_FULL');
+    const few: Directory = { vips: new Map([[id, { ...plain, clients: clients.slice(1) }]]), tunnels: [] };
+    await dataPlane.apply({ op: 'swap-directory', directory: few, fresh: [] });
+    expect(dataPlane.observe().directory).toEqual(few);
+    expect([...store.entries('prefixes')]).toHaveLength(room);
   });
 
   it('refuses a number beyond the map', async () => {
-    const real = { address: '10.0.0.1', pool: 0, generation: 0 };
-    const error = await failureOf(dataPlane.apply({ op: 'put-real', number: 2 * sizes.reals + 1, real }));
+    const error = await failureOf(dataPlane.apply({ op: 'put-real', number: 2 * sizes.reals + 1, real, fresh: true }));
     expect(error.code).toBe('PF_MAP_FULL');
   });
 

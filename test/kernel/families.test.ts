@@ -14,6 +14,7 @@ import {
   tcpFlags,
   udp,
 } from '../support/frames.ts';
+import { targetPool } from '../support/planning.ts';
 import { gatewayMac, ownMac, ProgramBench, target } from '../support/program-bench.ts';
 
 /** IPv6 VIPs and reals, and the two families within each other. */
@@ -149,8 +150,9 @@ describe('IPv6 that is not balanced', () => {
     ['another address', packet6(web, {}, '2001:db8::11'), 'not_vip'],
     ['an address that differs in its last word alone', packet6(web, {}, '2001:db8::1:10'), 'not_vip'],
     ['another port', packet6(tcp({ from: 4000, to: 82 })), 'not_vip'],
-    ['ICMPv6 to a VIP', packet6({ protocol: 58, bytes: new Uint8Array(16), checksumAt: null }), 'not_vip'],
-    ['an extension header', packet6(web, { extension: { type: 60, bytes: new Uint8Array(8) } }), 'not_vip'],
+    ['ICMPv6 of no type', packet6({ protocol: 58, bytes: new Uint8Array(16), checksumAt: null }), 'icmp_other'],
+    ['ICMP for IPv4', packet6({ protocol: 1, bytes: new Uint8Array(16), checksumAt: null }), 'not_vip'],
+    ['no next header', packet6({ protocol: 59, bytes: new Uint8Array(16), checksumAt: null }), 'not_vip'],
     ['a fragment for another address', packet6(web, fragment(0, 1), '2001:db8::11'), 'not_vip'],
     ['version 4 in an IPv6 frame', Uint8Array.from(packet6(web), (byte, i) => (i === 0 ? 0x40 : byte)), 'unreadable'],
   ])('passes %s byte for byte', (_what, packet, reason) => {
@@ -176,11 +178,11 @@ describe('IPv6 that is not balanced', () => {
       expect(bench.send(frame.subarray(0, length)).action).not.toBe('TX');
   });
 
-  it('drops what would exceed the MTU, 40 bytes earlier than over IPv4', async () => {
+  it('does not send what would exceed the MTU, 20 bytes earlier than over IPv4', () => {
     const sized = (total: number, port: number) =>
       bench.send(frame6(packet6(tcp({ from: 1, to: port, payload: new Uint8Array(total - 60) })))).reason;
-    expect([sized(1460, 81), sized(1461, 81)]).toEqual(['forwarded', 'too_big']);
-    expect([sized(1480, 80), sized(1481, 80)]).toEqual(['forwarded', 'too_big']);
+    expect([sized(1460, 81), sized(1461, 81)]).toEqual(['forwarded', 'too_big_answered']);
+    expect([sized(1480, 80), sized(1481, 80)]).toEqual(['forwarded', 'too_big_answered']);
   });
 });
 
@@ -195,9 +197,8 @@ describe('an IPv6 flow', () => {
     };
     const hex = (address: string): string => Buffer.from(addressBytes(address)).toString('hex');
     const ringOf = (member: string) => {
-      const base = target({ [`${VIP6}|81|tcp`]: 'six' }, { six: [A, B] });
-      const pool = { name: 'six', ring: [{ address: member, weight: 1 }], reals: [A, B], floor: false };
-      return { ...base, pools: new Map([['six', pool]]) };
+      const base = target({ [`${VIP6}|81|tcp`]: 'six' }, {});
+      return { ...base, pools: new Map([['six', targetPool('six', [member], [member === A ? B : A])]]) };
     };
     try {
       await own.converge(ringOf(A));

@@ -1,9 +1,10 @@
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { vipId } from '../../src/core/data-plane.ts';
+import type { RealRecord } from '../../src/core/data-plane.ts';
 import type { Target } from '../../src/core/target.ts';
 import { decode, encode, indexKey } from '../../src/dataplane/codec.ts';
 import { readTraffic } from '../../src/dataplane/counters.ts';
 import { ethernet, ipv4, tcp, tcpFlags, udp } from '../support/frames.ts';
+import { targetPool } from '../support/planning.ts';
 import { allowedCpus, ProgramBench, target } from '../support/program-bench.ts';
 
 const VIP = '192.0.2.10';
@@ -18,9 +19,8 @@ const frames = {
 
 /** New flows go to `ring`; those of `kept` stay with the real that they have. */
 function goal(ring: readonly string[], kept: readonly string[] = ring): Target {
-  const base = target(vips, { web: kept });
-  const members = ring.map((address) => ({ address, weight: 1 }));
-  return { ...base, pools: new Map([['web', { name: 'web', ring: members, reals: kept, floor: false }]]) };
+  const others = kept.filter((address) => !ring.includes(address));
+  return { ...target(vips, {}), pools: new Map([['web', targetPool('web', ring, others)]]) };
 }
 
 async function benchWith(ring: readonly string[], flowsPerCpu?: number): Promise<ProgramBench> {
@@ -29,6 +29,8 @@ async function benchWith(ring: readonly string[], flowsPerCpu?: number): Promise
   await bench.converge(goal(ring));
   return bench;
 }
+
+const recordOf = (address: string): RealRecord => ({ address, pool: 0, generation: 0, encap: { kind: 'ipip' } });
 
 function numberOf(bench: ProgramBench, address: string): number {
   const found = [...bench.dataPlane.observe().reals].find(([, real]) => real.address === address);
@@ -84,7 +86,7 @@ describe.each(['tcp', 'udp'] as const)('a %s flow', (protocol) => {
     const { generation } = bench.dataPlane.observe().reals.get(number) ?? { generation: -1 };
     await bench.converge(goal([B], [A, B]));
     await bench.apply({ op: 'void-real', number, generation: generation + 1 });
-    await bench.apply({ op: 'put-real', number, real: { address: C, pool: 0, generation: generation + 1 } });
+    await bench.apply({ op: 'put-real', number, real: { ...recordOf(C), generation: generation + 1 }, fresh: true });
     expect(bench.realOf(frame(1))).toBe(B);
     await bench.converge(goal([C], [B, C]));
     expect([bench.realOf(frame(1)), bench.realOf(frame(2))]).toEqual([B, C]);
@@ -147,11 +149,10 @@ describe('the opening of a TCP connection', () => {
   });
 });
 
-/** An entry as bpf/layout.h describes it: tag, real, generation, time, from the low bits. */
-const timeOf = (entry: bigint): bigint => entry >> 56n;
-const realOfEntry = (entry: bigint): bigint => (entry >> 32n) & 0xffffn;
-const tagOf = (entry: bigint): bigint => entry & 0xffffffffn;
-const withTime = (entry: bigint, time: bigint): bigint => (entry & ((1n << 56n) - 1n)) | ((time & 0xffn) << 56n);
+/** An entry as bpf/layout.h describes it: tag, tick of the last use, real, generation, from the low bits. */
+const tagOf = (entry: bigint): bigint => entry & 0x3fffffffn;
+const realOfEntry = (entry: bigint): number => Number((entry >> 40n) & 0xffffn);
+const withTick = (entry: bigint, tick: number): bigint => (entry & ~(0x3ffn << 30n)) | (BigInt(tick & 0x3ff) << 30n);
 
 /** With 8 entries for each CPU there is one bucket for each, and a CPU’s number is its key. */
 function readBucket(bench: ProgramBench): readonly bigint[] {
@@ -164,68 +165,94 @@ function writeBucket(bench: ProgramBench, entry: readonly bigint[]): void {
   bench.store.put('flows', indexKey(bench.cpu), encode('pf_flow_bucket', { entry }));
 }
 
-/** Flow i of `ports` is in entry i: a bucket fills from its first entry on. */
-describe('a full bucket', () => {
-  const ports = Array.from({ length: 8 }, (_, i) => 1000 + i);
+/** Places at which two buckets differ. */
+function changedPlaces(before: readonly bigint[], after: readonly bigint[]): number[] {
+  return before.flatMap((entry, place) => (entry === after[place] ? [] : [place]));
+}
 
-  async function full(): Promise<ProgramBench> {
+describe('a full bucket', () => {
+  const FIRST_PORT = 1000;
+
+  /** Ports by the place that their flow has in the bucket. */
+  async function full(): Promise<{ bench: ProgramBench; ports: number[] }> {
     const bench = await benchWith([A], 8);
-    for (const port of ports) bench.realOf(frames.tcp(port));
+    const ports = new Array<number>(8).fill(0);
+    for (let port = FIRST_PORT; port < FIRST_PORT + 8; port++) {
+      const before = readBucket(bench);
+      bench.realOf(frames.tcp(port));
+      const [place, ...others] = changedPlaces(before, readBucket(bench));
+      expect(others).toEqual([]);
+      expect(before[place!]).toBe(0n);
+      ports[place!] = port;
+    }
     expect(new Set(readBucket(bench).map(tagOf)).size).toBe(8);
-    return bench;
+    return { bench, ports };
   }
 
-  /** Stamps entry i as last used `ages[i]` ticks ago. */
+  /** Stamps the entry at each place as last used so many ticks ago. */
   function age(bench: ProgramBench, ages: readonly number[]): void {
-    const entries = readBucket(bench);
-    const now = timeOf(entries[7] ?? 0n);
+    const now = bench.loaded.tick();
     writeBucket(
       bench,
-      entries.map((entry, i) => withTime(entry, now - BigInt(ages[i] ?? 0))),
+      readBucket(bench).map((entry, place) => withTick(entry, now - (ages[place] ?? 0))),
     );
   }
 
   it('is filled entry by entry and lost by nobody', async () => {
-    const bench = await full();
+    const { bench, ports } = await full();
     await bench.converge(goal([B], [A, B]));
     expect(ports.map((port) => bench.realOf(frames.tcp(port)))).toEqual(ports.map(() => A));
-    expect(readBucket(bench).map(realOfEntry)).toEqual(ports.map(() => BigInt(numberOf(bench, A))));
+    expect(readBucket(bench).map(realOfEntry)).toEqual(ports.map(() => numberOf(bench, A)));
   });
 
-  // Whatever the tick is now, some of these ages reach back over its wrap from 255 to 0.
+  // Whatever the tick is now, some of these ages reach back over its wrap from 1,023 to 0.
   it.each([
     [[20, 30, 40, 10, 50, 60, 70, 5], 6],
-    [[200, 30, 40, 10, 50, 60, 70, 5], 0],
-    [[3, 30, 150, 10, 149, 60, 70, 5], 2],
-    [[10, 20, 30, 40, 50, 60, 70, 180], 7],
+    [[1000, 30, 40, 10, 50, 60, 70, 5], 0],
+    [[3, 530, 750, 10, 749, 60, 700, 5], 2],
+    [[10, 20, 300, 400, 500, 600, 700, 900], 7],
+    [[10, 20, 256, 40, 255, 60, 70, 80], 2],
   ])('gives up the longest unused of ages %j', async (ages, evicted) => {
-    const bench = await full();
+    const { bench, ports } = await full();
     age(bench, ages);
     const before = readBucket(bench);
     await bench.converge(goal([B], [A, B]));
     expect(bench.realOf(frames.tcp(2000))).toBe(B);
     const after = readBucket(bench);
-    expect(after.map((entry, i) => entry !== before[i])).toEqual(ages.map((_, i) => i === evicted));
-    expect(realOfEntry(after[evicted] ?? 0n)).toBe(BigInt(numberOf(bench, B)));
+    expect(changedPlaces(before, after)).toEqual([evicted]);
+    expect(realOfEntry(after[evicted] ?? 0n)).toBe(numberOf(bench, B));
     // Asked last: a flow that is not remembered any more takes another one’s place.
-    const others = ports.filter((_, i) => i !== evicted);
+    const others = ports.filter((_, place) => place !== evicted);
     expect(others.map((port) => bench.realOf(frames.tcp(port)))).toEqual(others.map(() => A));
     expect(bench.realOf(frames.tcp(2000))).toBe(B);
     expect(bench.realOf(frames.tcp(ports[evicted] ?? 0))).toBe(B);
   });
 
+  it('gives up any of those that are equally old, by the hash of the flow that comes', async () => {
+    const { bench } = await full();
+    const evictions = new Array<number>(8).fill(0);
+    for (let port = 2000; port < 2400; port++) {
+      age(bench, [9, 9, 9, 9, 9, 9, 9, 9]);
+      const before = readBucket(bench);
+      bench.realOf(frames.tcp(port));
+      for (const place of changedPlaces(before, readBucket(bench))) evictions[place]!++;
+    }
+    expect(evictions.reduce((sum, count) => sum + count, 0)).toBe(400);
+    for (const count of evictions) expect(count).toBeGreaterThan(20);
+  });
+
   it('is not full while an entry is empty, however old the others are', async () => {
-    const bench = await full();
-    age(bench, [255, 254, 253, 252, 0, 251, 250, 249]);
+    const { bench } = await full();
+    age(bench, [1000, 999, 998, 997, 0, 996, 995, 994]);
     const others = readBucket(bench).with(4, 0n);
     writeBucket(bench, others);
     bench.realOf(frames.tcp(2000));
     expect(readBucket(bench).with(4, 0n)).toEqual(others);
-    expect(realOfEntry(readBucket(bench)[4] ?? 0n)).toBe(BigInt(numberOf(bench, A)));
+    expect(realOfEntry(readBucket(bench)[4] ?? 0n)).toBe(numberOf(bench, A));
   });
 
   it('counts every packet of a flow as use', async () => {
-    const bench = await full();
+    const { bench, ports } = await full();
     age(bench, [170, 20, 30, 40, 50, 60, 100, 80]);
     bench.realOf(frames.tcp(ports[0] ?? 0));
     await bench.converge(goal([B], [A, B]));
@@ -235,11 +262,11 @@ describe('a full bucket', () => {
   });
 
   it('takes the entry of the flow itself for its new choice', async () => {
-    const bench = await full();
-    age(bench, [255, 254, 253, 252, 251, 0, 250, 249]);
+    const { bench, ports } = await full();
+    age(bench, [1000, 999, 998, 997, 996, 0, 995, 994]);
     await bench.converge(goal([B], [A, B]));
     expect(bench.realOf(frames.tcp(ports[5] ?? 0, tcpFlags.syn))).toBe(B);
-    expect(ports.map((port) => bench.realOf(frames.tcp(port)))).toEqual(ports.map((_, i) => (i === 5 ? B : A)));
+    expect(ports.map((port) => bench.realOf(frames.tcp(port)))).toEqual(ports.map((_, place) => (place === 5 ? B : A)));
   });
 });
 
@@ -259,14 +286,13 @@ describe('recycled numbers', () => {
     const bench = await benchWith([A]);
     await bench.converge(target({}, {}));
     expect(bench.dataPlane.observe().rings.size).toBe(0);
-    const vip = { name: 'again', address: VIP, port: 80, protocol: 'tcp', pool: 'again' } as const;
-    await bench.apply(
-      { op: 'put-address', address: VIP, protocols: new Set(['tcp']) },
-      { op: 'put-vip', vip, record: { number: 0, pool: 0 }, fresh: true },
-    );
+    const { vips } = target({ [`${VIP}|80|tcp`]: 'again' }, {});
+    const record = { ...[...vips.values()][0]!, number: 0, pool: 0, clients: [] };
+    const directory = { vips: new Map([[`${VIP}|80|tcp` as const, record]]), tunnels: [] };
+    await bench.apply({ op: 'swap-directory', directory, fresh: [0] });
     expect(bench.realOf(frames.tcp(1))).toBe('no_real');
     // A number that a VIP names is given to nobody.
-    await bench.apply({ op: 'delete-vip', id: vipId(vip) });
+    await bench.apply({ op: 'swap-directory', directory: { vips: new Map(), tunnels: [] }, fresh: [] });
     await bench.converge(target({ [`${VIP}|80|tcp`]: 'again' }, { again: [C] }));
     expect(bench.dataPlane.observe().pools).toEqual(new Map([['again', 0]]));
     expect(bench.realOf(frames.tcp(1))).toBe(C);
@@ -275,26 +301,26 @@ describe('recycled numbers', () => {
   it('of a VIP and a real start their counters at 0', async () => {
     const bench = await benchWith([A]);
     bench.realOf(frames.tcp(1));
-    const before = bench.dataPlane.observe();
-    const vipNumber = before.vips.get(vipId({ address: VIP, port: 80, protocol: 'tcp' }))?.number ?? Number.NaN;
+    const vipNumber = bench.dataPlane.observe().directory?.vips.get(`${VIP}|80|tcp`)?.number ?? Number.NaN;
     const realNumber = numberOf(bench, A);
-    const counted = [
+    const counters = () => [
       readTraffic(bench.store, 'vip_traffic', vipNumber),
       readTraffic(bench.store, 'real_traffic', realNumber),
     ];
-    expect(counted).toEqual([
-      { packets: 1n, bytes: 40n },
-      { packets: 1n, bytes: 40n },
-    ]);
+    const counted = { packets: 1n, bytes: 40n, newFlows: 0n, hits: 0n, misses: 1n };
+    expect(counters()).toEqual([counted, counted]);
 
     await bench.converge(target({}, {}));
-    const vip = { name: 'other', address: '192.0.2.11', port: 443, protocol: 'tcp', pool: 'other' } as const;
+    const { vips } = target({ '192.0.2.11|443|tcp': 'other' }, {});
+    const record = { ...[...vips.values()][0]!, number: vipNumber, pool: 1, clients: [] };
+    const directory = { vips: new Map([['192.0.2.11|443|tcp' as const, record]]), tunnels: [] };
+    const real = { ...recordOf(C), pool: 1, generation: 1 };
     await bench.apply(
-      { op: 'put-vip', vip, record: { number: vipNumber, pool: 1 }, fresh: true },
-      { op: 'put-real', number: realNumber, real: { address: C, pool: 1, generation: 1 } },
+      { op: 'put-real', number: realNumber, real, fresh: true },
+      { op: 'swap-rings', rings: [{ pool: 1, spec: { seed: '00', members: [] } }] },
+      { op: 'swap-directory', directory, fresh: [vipNumber] },
     );
-    const zero = { packets: 0n, bytes: 0n };
-    expect(readTraffic(bench.store, 'vip_traffic', vipNumber)).toEqual(zero);
-    expect(readTraffic(bench.store, 'real_traffic', realNumber)).toEqual(zero);
+    const zero = { packets: 0n, bytes: 0n, newFlows: 0n, hits: 0n, misses: 0n };
+    expect(counters()).toEqual([zero, zero]);
   });
 });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PilotfishError } from '../../src/core/errors.ts';
-import { reasonNames } from '../../src/dataplane/counters.ts';
+import { eventNames, reasonNames } from '../../src/dataplane/counters.ts';
 import { structs } from '../../src/dataplane/layout.gen.ts';
 import type { LoadedProgram } from '../../src/dataplane/program.ts';
 import { loadProgram } from '../../src/dataplane/program.ts';
@@ -33,23 +33,23 @@ describe('an object compiled from other structs', () => {
     [
       'a longer value',
       'layout.h',
-      '	__u32 pool;   /* index',
-      '	__u32 weight;\n	__u32 pool;   /* index',
-      'map vips has valueSize 12, not 8',
+      '	__u64 too_big_window; /* the same for too_big_answers */\n',
+      '	__u64 too_big_window; /* the same for too_big_answers */\n	__u64 other;\n',
+      'map budgets has valueSize 32, not 24',
     ],
     [
       'a longer key',
       'layout.h',
-      '	__u32 family; /* enum pf_family */',
-      '	__u32 family; __u32 vlan;',
-      'map vip_addresses has keySize 24, not 20',
+      '	__u32 length; /* bits that count',
+      '	__u32 vlan;\n	__u32 length; /* bits that count',
+      'map prefixes has keySize 28, not 24',
     ],
     [
       'another map type',
       'maps.h',
-      'TYPE_HASH);\n	__uint(max_entries, 1);\n	__type(key, struct pf_vip_key)',
-      'TYPE_LRU_HASH);\n	__uint(max_entries, 1);\n	__type(key, struct pf_vip_key)',
-      'map vips has type lru_hash, not hash',
+      'TYPE_ARRAY);\n	__uint(max_entries, 1);\n	__type(key, __u32);\n	__type(value, struct pf_settings)',
+      'TYPE_HASH);\n	__uint(max_entries, 1);\n	__type(key, __u32);\n	__type(value, struct pf_settings)',
+      'map settings has type hash, not array',
     ],
     [
       'a map under another name',
@@ -66,10 +66,17 @@ describe('an object compiled from other structs', () => {
       `it counts ${reasonNames.length + 1} reasons, not ${reasonNames.length}`,
     ],
     [
+      'one more event',
+      'layout.h',
+      '	PF_EVENT_COUNT\n',
+      '	PF_EVENT_YAWN,\n	PF_EVENT_COUNT\n',
+      `it counts ${eventNames.length + 1} events, not ${eventNames.length}`,
+    ],
+    [
       'two fields that changed places',
       'layout.h',
-      '	__u8 protocol; /* IPPROTO_TCP or IPPROTO_UDP */\n	__u8 family;   /* enum pf_family */',
-      '	__u8 family;   /* enum pf_family */\n	__u8 protocol; /* IPPROTO_TCP or IPPROTO_UDP */',
+      "	__u16 pool;	    /* index of its pool's ring in rings */\n	__u16 flags;	    /* enum pf_flag */",
+      "	__u16 flags;	    /* enum pf_flag */\n	__u16 pool;	    /* index of its pool's ring in rings */",
       'its structs are those of',
     ],
     [

@@ -311,6 +311,39 @@ describe('map types without batch operations', () => {
   });
 });
 
+describe('an LPM trie', () => {
+  const BPF_F_NO_PREALLOC = 1;
+  const newTrie = (maxEntries: number): BpfMap =>
+    createMap({ type: 'lpm_trie', name: 'trie', keySize: 8, valueSize: 4, maxEntries, flags: BPF_F_NO_PREALLOC });
+  /** As the kernel has it: how many bits count, and an address. */
+  const key = (bits: number, ...address: number[]) => Uint8Array.of(...u32(bits), ...address);
+
+  it('finds the longest prefix, and deletes only what is named', () => {
+    const trie = newTrie(8);
+    trie.put(key(8, 10, 0, 0, 0), u32(1));
+    trie.put(key(24, 10, 0, 7, 0), u32(2));
+    const found = () => [key(32, 10, 0, 7, 9), key(32, 10, 0, 8, 9), key(32, 11, 0, 0, 0)].map((k) => trie.get(k));
+    expect(found()).toEqual([u32(2), u32(1), null]);
+    expect(trie.delete(key(16, 10, 0, 0, 0))).toBe(false);
+    expect(trie.delete(key(24, 10, 0, 7, 0))).toBe(true);
+    expect(found()).toEqual([u32(1), u32(1), null]);
+    trie.close();
+  });
+
+  it('takes, returns and gives up batches, and says when it is full', async () => {
+    const trie = newTrie(5_000);
+    const all = range(5_000).map((i) => key(24, 10, i >> 8, i & 255, 0));
+    await trie.putBatch(Buffer.concat(all), u32(...range(5_000)), 5_000);
+    const { keys, values, count } = trie.entries();
+    const seen = new Map(range(count).map((i) => [keys.subarray(i * 8, i * 8 + 8).join(), numbersOf(values)[i]]));
+    expect(seen).toEqual(new Map(all.map((k, i) => [k.join(), i])));
+    await expect(trie.putBatch(key(8, 11, 0, 0, 0), u32(1), 1)).rejects.toMatchObject({ code: 'PF_MAP_FULL' });
+    expect(await trie.deleteBatch(Buffer.concat([key(8, 11, 0, 0, 0), ...all]), 5_001)).toBe(5_000);
+    expect(trie.entries().count).toBe(0);
+    trie.close();
+  });
+});
+
 describe('a closed map', () => {
   it('says so, and closes again', async () => {
     const map = newRing();

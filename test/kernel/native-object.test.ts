@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { type BpfObject, openObject, VerifierError } from '../../src/dataplane/native.ts';
+import { type BpfMap, type BpfObject, createMap, openObject, VerifierError } from '../../src/dataplane/native.ts';
 import { BpfCompiler } from '../support/compile-bpf.ts';
 import { thrownBy } from '../support/thrown-by.ts';
 
@@ -14,6 +14,10 @@ afterAll(() => {
   compiler[Symbol.dispose]();
   rmSync(directory, { recursive: true });
 });
+
+/** Of the inner map of `rings` in that file. */
+const RING_BYTES = 65_537 * 2;
+const BPF_F_MMAPABLE = 1 << 10;
 
 const frame = new Uint8Array(64);
 const entriesOf = (object: BpfObject, name: string) => object.maps().find((map) => map.name === name)?.maxEntries;
@@ -58,6 +62,37 @@ describe('before loading', () => {
     expect(map.info.maxEntries).toBe(17);
     expect(thrownBy(() => object.setMaxEntries('small_hash', 18)).message).toContain('only before it is loaded');
     map.close();
+    object.close();
+  });
+
+  it('the inner map of a map of maps can be set: others are like that one, and not like the one in the file', async () => {
+    const object = openObject(path);
+    const newMap = (maxEntries: number) =>
+      createMap({ type: 'array', name: 'inner', keySize: 4, valueSize: RING_BYTES, maxEntries, flags: BPF_F_MMAPABLE });
+    const like = newMap(2);
+    object.setInnerMap('rings', like);
+    like.close();
+    await object.load();
+    const rings = object.map('rings');
+    const one = newMap(1);
+    const two = newMap(2);
+    const fd = (map: BpfMap) => new Uint8Array(Uint32Array.of(map.fd).buffer);
+    const key = new Uint8Array(4);
+    rings.put(key, fd(two));
+    expect(thrownBy(() => rings.put(key, fd(one))).message).toContain('EINVAL');
+    expect(rings.get(key)).toEqual(new Uint8Array(Uint32Array.of(two.id).buffer));
+    expect(thrownBy(() => object.setInnerMap('rings', one)).message).toContain('only before it is loaded');
+    for (const map of [one, two, rings]) map.close();
+    object.close();
+  });
+
+  it('only maps of maps have an inner map', () => {
+    const object = openObject(path);
+    const like = createMap({ type: 'array', name: 'inner', keySize: 4, valueSize: 4, maxEntries: 1 });
+    expect(thrownBy(() => object.setInnerMap('small_hash', like)).message).toContain('EINVAL');
+    expect(thrownBy(() => object.setInnerMap('none', like)).message).toContain("it has no map 'none'");
+    like.close();
+    expect(thrownBy(() => object.setInnerMap('rings', like)).message).toContain('it has been closed');
     object.close();
   });
 

@@ -1,9 +1,20 @@
+import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { VipId } from '../../src/core/data-plane.ts';
+import { flowHash } from '../../src/core/flow-hash.ts';
+import { frameOf } from '../../src/core/packet-frame.ts';
+import { readPacket } from '../../src/core/packet-words.ts';
+import { decode, indexKey } from '../../src/dataplane/codec.ts';
 import { readTraffic } from '../../src/dataplane/counters.ts';
+import { rememberedFlow } from '../../src/dataplane/flow-cache.ts';
+import { kernelClock } from '../../src/dataplane/kernel-clock.ts';
+import { directoryArb, probedAddresses, probedPorts } from '../support/directory-arb.ts';
+import { meant } from '../support/directory-meaning.ts';
 import type { Segment } from '../support/frames.ts';
 import { ethernet, ipv4, parseEthernet, parseIpv4, tcp, tcpFlags, udp } from '../support/frames.ts';
-import { gatewayMac, ownMac, ProgramBench, target } from '../support/program-bench.ts';
+import { gatewayMac, ownMac, ProgramBench, settings, target } from '../support/program-bench.ts';
 
 const VIP = '192.0.2.10';
 const REAL = '10.0.0.1';
@@ -159,8 +170,62 @@ describe('matching', () => {
   });
 });
 
+/** A packet for each destination that `meant` has words on, fragments and ICMP left out. */
+function probes(): Map<string, Uint8Array> {
+  const frames = new Map<string, Uint8Array>();
+  for (const address of probedAddresses)
+    for (const [protocol, name] of [
+      [6, 'tcp'],
+      [17, 'udp'],
+    ] as const)
+      for (const port of probedPorts.filter((port) => port > 0)) {
+        const [from, to] = address.includes(':') ? ['[2001:db8:ffff::7]', `[${address}]`] : ['198.51.100.7', address];
+        const packet = readPacket(`${name} ${from}:4000 > ${to}:${port}`);
+        frames.set(`${address} ${protocol} ${port}`, frameOf(packet, { from: gatewayMac, to: ownMac }));
+      }
+  return frames;
+}
+
+interface Told {
+  readonly number: number;
+  readonly pool: number;
+  readonly clientPool: number | null;
+}
+
+describe('any directory', () => {
+  it('leads the program where it should', async () => {
+    using own = await ProgramBench.load({ vips: 64, pools: 64, tracing: true });
+    const rings = Array.from({ length: 64 }, (_, pool) => ({ pool, spec: { seed: '00', members: [] } }));
+    await own.apply({ op: 'settings', settings }, { op: 'swap-rings', rings });
+    const frames = probes();
+    await fc.assert(
+      fc.asyncProperty(directoryArb, async (directory) => {
+        await own.apply({ op: 'swap-directory', directory, fresh: [] });
+        const expected = meant(directory, own.loaded.tickMs) as Record<string, string | null | Told>;
+        for (const [name, frame] of frames) {
+          const what = expected[name];
+          const { reason } = own.send(frame);
+          const decision = decode('pf_decision', own.store.get('decisions', indexKey(0)) ?? new Uint8Array());
+          const { vip, pool, found } = decision;
+          // There is no packet in these, which only the end of a tunnel looks for.
+          const opened = reason === 'malformed';
+          const now = found === 0 ? (opened ? 'opened' : 'passed') : { vip, pool };
+          const told = typeof what === 'object' && what !== null;
+          const wanted = told
+            ? { vip: what.number, pool: what.clientPool ?? what.pool }
+            : what === 'opened'
+              ? what
+              : 'passed';
+          expect([name, now]).toEqual([name, wanted]);
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+});
+
 describe('traffic counters', () => {
-  it('count packets and bytes of the inner packet by VIP and by real', async () => {
+  it('count packets and bytes of the inner packet, and what the flow cache knew, by VIP and by real', async () => {
     using own = await ProgramBench.load();
     await own.converge(
       target({ [`${VIP}|80|tcp`]: 'one', [`${VIP}|53|udp`]: 'two' }, { one: ['10.0.0.1'], two: ['10.0.0.2'] }),
@@ -170,19 +235,61 @@ describe('traffic counters', () => {
       own.send(ethernet(inner, { padTo }));
       return BigInt(inner.length);
     };
-    const web = sendOf(tcp({ from: 1, to: 80 }), 60) + sendOf(tcp({ from: 2, to: 80, payload: new Uint8Array(901) }));
-    const dns = sendOf(udp({ from: 3, to: 53, payload: new Uint8Array(3) }), 60);
+    const web =
+      sendOf(tcp({ from: 1, to: 80, flags: tcpFlags.syn }), 60) +
+      sendOf(tcp({ from: 1, to: 80 }), 60) +
+      sendOf(tcp({ from: 2, to: 80, payload: new Uint8Array(901) }));
+    const dns = sendOf(udp({ from: 3, to: 53, payload: new Uint8Array(3) }), 60) + sendOf(udp({ from: 3, to: 53 }));
     // Neither passed nor dropped packets count.
     sendOf(tcp({ from: 1, to: 81 }));
     sendOf(tcp({ from: 1, to: 80, payload: new Uint8Array(1480) }));
 
-    const { vips, reals } = own.dataPlane.observe();
+    const { directory, reals } = own.dataPlane.observe();
     const numberOf = (address: string): number =>
       [...reals].find(([, real]) => real.address === address)?.[0] ?? Number.NaN;
-    const vipNumber = (id: `${string}|${number}|${'tcp' | 'udp'}`): number => vips.get(id)?.number ?? Number.NaN;
-    expect(readTraffic(own.store, 'vip_traffic', vipNumber(`${VIP}|80|tcp`))).toEqual({ packets: 2n, bytes: web });
-    expect(readTraffic(own.store, 'vip_traffic', vipNumber(`${VIP}|53|udp`))).toEqual({ packets: 1n, bytes: dns });
-    expect(readTraffic(own.store, 'real_traffic', numberOf('10.0.0.1'))).toEqual({ packets: 2n, bytes: web });
-    expect(readTraffic(own.store, 'real_traffic', numberOf('10.0.0.2'))).toEqual({ packets: 1n, bytes: dns });
+    const vipNumber = (id: VipId): number => directory?.vips.get(id)?.number ?? Number.NaN;
+    const ofWeb = { packets: 3n, bytes: web, newFlows: 1n, hits: 1n, misses: 1n };
+    const ofDns = { packets: 2n, bytes: dns, newFlows: 1n, hits: 1n, misses: 0n };
+    expect(readTraffic(own.store, 'vip_traffic', vipNumber(`${VIP}|80|tcp`))).toEqual(ofWeb);
+    expect(readTraffic(own.store, 'vip_traffic', vipNumber(`${VIP}|53|udp`))).toEqual(ofDns);
+    expect(readTraffic(own.store, 'real_traffic', numberOf('10.0.0.1'))).toEqual(ofWeb);
+    expect(readTraffic(own.store, 'real_traffic', numberOf('10.0.0.2'))).toEqual(ofDns);
+  });
+});
+
+describe('the clock', () => {
+  it('has a rate that kernels are built with, which agrees with the time of day', async () => {
+    const clock = await kernelClock();
+    const [before, start] = [clock.jiffies(), performance.now()];
+    await sleep(300);
+    const seconds = (performance.now() - start) / 1_000;
+    expect([100, 250, 300, 1_000]).toContain(clock.rate);
+    expect(Math.abs(((clock.jiffies() - before) >>> 0) - seconds * clock.rate)).toBeLessThan(2);
+  });
+
+  it('tells how long ago the flow cache has used an entry', async () => {
+    using own = await ProgramBench.load();
+    await own.converge(single);
+    own.send(ethernet(ipv4({ from: '198.51.100.7', to: VIP }, udp({ from: 1, to: 80 }))));
+    const keys = BigUint64Array.from(settings.hashKeys.split(','), (word) => BigInt(`0x${word}`));
+    const flow = {
+      protocol: 'udp',
+      source: '198.51.100.7',
+      sourcePort: 1,
+      destination: VIP,
+      destinationPort: 80,
+    } as const;
+    const { tick, tickMs, flowsPerCpu } = own.loaded;
+    const ago = (now: number): (number | null)[] =>
+      rememberedFlow(own.store, flowHash(keys, flow, '5-tuple'), flowsPerCpu, now).map(({ cpu, real, ticksAgo }) => {
+        expect([cpu, real?.address]).toEqual([own.cpu, REAL]);
+        return ticksAgo;
+      });
+    const [now] = ago(tick());
+    // A tick may have ended in between.
+    expect([0, 1]).toContain(now);
+    expect([7, 8]).toContain(ago(tick() + 7)[0]);
+    expect(tickMs).toBeGreaterThan(1_000);
+    expect(tickMs).toBeLessThan(4_000);
   });
 });

@@ -72,6 +72,17 @@ describe('the agent refuses to start, with one clear message', () => {
     expect(code).toBe(1);
   });
 
+  it('with an egress interface that is not there, or that nothing can leave by', async () => {
+    const none = await pilotfish(['run', '--config', config({ egress: 'eth7' })], { prefix: inLb });
+    expect(none.stderr).toContain('PF_INTERFACE: there is no interface eth7');
+    expect(none.stderr).toMatch(/fix: set egress .*eth0/);
+    expect(none.code).toBe(1);
+    const loopback = await pilotfish(['run', '--config', config({ egress: 'lo' })], { prefix: inLb });
+    expect(loopback.stderr).toContain('PF_INTERFACE: egress lo carries no Ethernet frames');
+    expect(loopback.stderr).toMatch(/fix: set egress .*or remove it/);
+    expect(loopback.code).toBe(1);
+  });
+
   it('on a kernel that is too old', async () => {
     // The personality UNAME26 has the kernel call itself 2.6.
     const { code, stderr } = await pilotfish(['run', '--config', config()], {

@@ -2,12 +2,13 @@ import { chmodSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CommandResult, pilotfish } from '../support/command.ts';
-import { tcp, tcpFlags } from '../support/frames.ts';
+import { tcpFlags } from '../support/frames.ts';
 import { pcapFile } from '../support/pcap.ts';
-import { flowFrame, linesOf, TraceFolder, to } from '../support/trace.ts';
+import { flowFrame, linesOf, TraceFolder } from '../support/trace.ts';
 
 /** What `pilotfish trace` says when it cannot do what it is asked. */
 
+const icmp = 'icmp 198.51.100.7 > 192.0.2.10 echo';
 let folder: TraceFolder;
 
 beforeAll(() => {
@@ -36,19 +37,6 @@ describe('what cannot be traced', () => {
   it('a capture without frames is no mistake', async () => {
     const path = save('none.pcap', pcapFile([]));
     expect(await trace('--in', path)).toEqual({ code: 0, stdout: '', stderr: '0 frames\n' });
-  });
-
-  it('the longest frame that the kernel takes is told rightly, a longer one is refused before any is sent', async () => {
-    const longest = (length: number): Uint8Array =>
-      to('192.0.2.10', tcp({ from: 40_000, to: 443, payload: new Uint8Array(length - 54) }));
-    const fits = linesOf(await trace('--in', save('long.pcap', pcapFile([longest(3_520)]))));
-    expect(fits).toMatchObject([{ reason: 'forwarded', outLen: 3_540 }]);
-    const { code, stdout, stderr } = await trace(
-      '--in',
-      save('long.pcap', pcapFile([flowFrame(tcpFlags.ack), longest(3_521)])),
-    );
-    expect([code, stdout]).toEqual([2, '']);
-    expect(stderr).toMatch(/^PF_PCAP: .*: frame 2 has 3521 bytes, .* on 3520 at most\n {2}fix: .*gro off.*less 3520/);
   });
 
   it.each<[string, () => string[], number, string]>([
@@ -81,6 +69,26 @@ describe('what cannot be traced', () => {
       2,
       'PF_USAGE: --out ',
     ],
+    [
+      'a tunnel that ends nowhere',
+      () => ['--packet', icmp, '--decap', '192.0.2.1,x'],
+      2,
+      'PF_USAGE: --decap "x" is no address',
+    ],
+    ['a local address that is none', () => ['--packet', icmp, '--local', ''], 2, 'PF_USAGE: --local "" is no address'],
+    [
+      'a neighbour without a MAC',
+      () => ['--packet', icmp, '--neighbour', '10.0.0.1'],
+      2,
+      'PF_USAGE: --neighbour "10.0.0.1" has no MAC',
+    ],
+    [
+      'a neighbour without an address',
+      () => ['--packet', icmp, '--neighbour', 'r1=02:00:00:00:00:01'],
+      2,
+      'PF_USAGE: --neighbour "r1" is no address',
+    ],
+    ['a port of GUE that is none', () => ['--packet', icmp, '--gue-port', '0'], 2, 'from 1 to 65535'],
     ['both from the standard input', () => ['--in', '-', '--state', '-'], 2, 'cannot both be the standard input'],
   ])('%s', async (_what, args, code, message) => {
     const result = await trace(...args());

@@ -2,7 +2,10 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { flowHash, flowKeys, slotOf } from '../../src/core/flow-hash.ts';
+import { readFlow } from '../../src/core/packet-words.ts';
 import type { CommandResult } from '../support/command.ts';
+import { seed } from '../support/explain.ts';
 import type { Segment } from '../support/frames.ts';
 import {
   arp,
@@ -55,14 +58,21 @@ interface Case {
 }
 
 const noReal = '"real":null,"path":null,"slot":null';
+const forwarded = '"action":"TX","reason":"forwarded"';
+
+/** The slot that a flow of this kind asks for, and in `idle` and `empty` finds nobody in. */
+function slotTo(destination: string): number {
+  const flow = readFlow(`tcp ${client}:40000 > ${destination}:80`);
+  return slotOf(flowHash(flowKeys(seed), flow, '5-tuple'));
+}
 
 function passes(what: string, frame: Uint8Array, reason: string): Case {
-  const line = `"action":"PASS","reason":"${reason}","vip":null,"pool":null,${noReal},"outLen":${frame.length}`;
+  const line = `"action":"PASS","reason":"${reason}","vip":null,"pool":null,${noReal},"outLen":${frame.length},"events":null`;
   return { what, frame, line, out: frame };
 }
 
-function dropped(what: string, frame: Uint8Array, reason: string, vipAndPool = '"vip":null,"pool":null'): Case {
-  return { what, frame, line: `"action":"DROP","reason":"${reason}",${vipAndPool},${noReal},"outLen":null`, out: null };
+function dropped(what: string, frame: Uint8Array, reason: string, found = `"vip":null,"pool":null,${noReal}`): Case {
+  return { what, frame, line: `"action":"DROP","reason":"${reason}",${found},"outLen":null,"events":null`, out: null };
 }
 
 const macs = { from: '02:00:00:00:00:02', to: '02:00:00:00:00:01' };
@@ -87,47 +97,56 @@ const mixed: readonly Case[] = [
   passes('ARP', ethernet(arp(client, '192.0.2.10'), { type: etherTypes.arp }), 'not_ip'),
   passes('another address', to('192.0.2.99', web(syn)), 'not_vip'),
   passes('another port', to('192.0.2.10', tcp({ from: 40_000, to: 80 })), 'not_vip'),
-  passes('ICMP', to('192.0.2.10', icmp(8, payload)), 'not_vip'),
+  passes('ICMP that is no echo', to('192.0.2.10', icmp(13, payload)), 'icmp_other'),
+  {
+    what: 'a ping',
+    frame: to('192.0.2.10', icmp(8, payload)),
+    line: `"action":"TX","reason":"echo_answered","vip":null,"pool":null,${noReal},"outLen":82,"events":null`,
+    out: ethernet(ipv4({ from: '192.0.2.10', to: client, ttl: 64 }, icmp(0, payload)), {
+      from: '02:00:00:00:00:02',
+      to: '02:00:00:00:00:09',
+    }),
+  },
   {
     what: 'an ACK that nobody remembers',
     frame: flowFrame(ack),
-    line: '"action":"TX","reason":"forwarded","vip":"web-443","pool":"web","real":"10.0.0.11","path":"ring","slot":12557,"outLen":74',
+    line: `${forwarded},"vip":"web-443","pool":"web","real":"10.0.0.11","path":"ring","slot":12557,"outLen":74,"events":null`,
     out: toR1(flowFrame(ack), '172.16.235.11'),
   },
   {
     what: 'the same flow again',
     frame: flowFrame(fin | ack),
-    line: '"action":"TX","reason":"forwarded","vip":"web-443","pool":"web","real":"10.0.0.11","path":"cache","slot":null,"outLen":74',
+    line: `${forwarded},"vip":"web-443","pool":"web","real":"10.0.0.11","path":"cache","slot":null,"outLen":74,"events":null`,
     out: toR1(flowFrame(fin | ack), '172.16.235.11'),
   },
   {
     what: 'its ports anew: a SYN never asks the cache',
     frame: flowFrame(syn),
-    line: '"action":"TX","reason":"forwarded","vip":"web-443","pool":"web","real":"10.0.0.11","path":"ring","slot":12557,"outLen":74',
+    line: `${forwarded},"vip":"web-443","pool":"web","real":"10.0.0.11","path":"ring","slot":12557,"outLen":74,"events":null`,
     out: toR1(flowFrame(syn), '172.16.235.11'),
   },
   {
     what: 'another flow',
     frame: flowFrame(syn, 40_001),
-    line: '"action":"TX","reason":"forwarded","vip":"web-443","pool":"web","real":"10.0.0.11","path":"ring","slot":28442,"outLen":74',
+    line: `${forwarded},"vip":"web-443","pool":"web","real":"10.0.0.11","path":"ring","slot":28442,"outLen":74,"events":null`,
     out: toR1(flowFrame(syn, 40_001), '172.16.164.150'),
   },
   {
     what: 'UDP, padded by the NIC',
     frame: udpFrame,
-    line: '"action":"TX","reason":"forwarded","vip":"quic","pool":"web","real":"10.0.0.11","path":"ring","slot":57541,"outLen":80',
+    line: `${forwarded},"vip":"quic","pool":"web","real":"10.0.0.11","path":"ring","slot":57541,"outLen":80,"events":null`,
     out: toR1(udpFrame, '172.16.44.160', 28),
   },
   {
     what: 'IPv6 to an IPv4 real',
     frame: frame6,
-    line: '"action":"TX","reason":"forwarded","vip":"web-6","pool":"web","real":"10.0.0.11","path":"ring","slot":56667,"outLen":94',
+    line: `${forwarded},"vip":"web-6","pool":"web","real":"10.0.0.11","path":"ring","slot":56667,"outLen":94,"events":null`,
     out: toR1(frame6, '172.16.223.5'),
   },
   {
     what: 'a VIP of every port, to an IPv6 real',
     frame: answer,
-    line: '"action":"TX","reason":"forwarded","vip":"all","pool":"six","real":"2001:db8:1::1","path":"ring","slot":59162,"outLen":94',
+    line: `${forwarded},"vip":"all","pool":"six","real":"2001:db8:1::1","path":"ring","slot":59162,"outLen":94,"events":null`,
     out: ethernet(
       Buffer.concat([bytes('6009e147 0028 04 40 01000000 00000000 47e119e7 b39bdfac'), real6, answer.subarray(14)]),
       { ...macs, type: etherTypes.ipv6 },
@@ -137,13 +156,13 @@ const mixed: readonly Case[] = [
     'a pool without reals',
     to('192.0.2.20', tcp({ from: 40_000, to: 80, flags: syn })),
     'no_real',
-    '"vip":"empty","pool":"empty"',
+    `"vip":"empty","pool":"empty","real":null,"path":null,"slot":${slotTo('192.0.2.20')}`,
   ),
   dropped(
     'a pool of which all are drained or of weight 0',
     to('192.0.2.21', tcp({ from: 40_000, to: 80, flags: syn })),
     'no_real',
-    '"vip":"idle","pool":"idle"',
+    `"vip":"idle","pool":"idle","real":null,"path":null,"slot":${slotTo('192.0.2.21')}`,
   ),
   dropped('a first fragment', to('192.0.2.10', web(ack), { dontFragment: false, moreFragments: true }), 'fragment'),
   dropped(
@@ -160,7 +179,7 @@ const mixed: readonly Case[] = [
 const golden = mixed.map(({ line }, i) => `{"n":${i + 1},${line}}\n`).join('');
 const frames = mixed.map(({ frame }) => frame);
 const summary =
-  '19 frames: 1 not_ip, 2 unreadable, 3 not_vip, 2 fragment, 1 ip_options, 1 malformed, 2 no_real, 7 forwarded\n';
+  '20 frames: 1 not_ip, 2 unreadable, 2 not_vip, 1 icmp_other, 2 fragment, 1 ip_options, 1 malformed, 2 no_real, 7 forwarded, 1 echo_answered\n';
 
 describe('a capture of all kinds of frames', () => {
   it.each([
@@ -180,20 +199,20 @@ describe('a capture of all kinds of frames', () => {
       const left = mixed.flatMap(({ out }, i) =>
         out === null ? [] : [{ data: out, seconds: 1_000 + i, fraction: i }],
       );
-      expect(left.length).toBe(13);
+      expect(left.length).toBe(14);
       expect(readFileSync(file('out.pcap'))).toEqual(pcapFile(left, { nanoseconds }));
     },
   );
 
   it('may come over the standard input, late, and be printed as a table', async () => {
-    const path = save('few.pcap', pcapFile(frames.slice(4, 6)));
+    const path = save('few.pcap', pcapFile(frames.slice(5, 7)));
     const prefix = ['sh', '-c', `(sleep 0.3; cat ${path}) | "$@"`, 'sh'];
     expect(await folder.trace(['--in', '-', '-o', 'table'], prefix)).toEqual({
       code: 0,
       stdout: [
-        'n  action  reason     vip      pool  real       path    slot  outLen',
-        '1  TX      forwarded  web-443  web   10.0.0.11  ring   12557      74',
-        '2  TX      forwarded  web-443  web   10.0.0.11  cache      -      74',
+        'n  action  reason     vip      pool  real       path    slot  outLen  events',
+        '1  TX      forwarded  web-443  web   10.0.0.11  ring   12557      74  -',
+        '2  TX      forwarded  web-443  web   10.0.0.11  cache      -      74  -',
         '',
       ].join('\n'),
       stderr: '2 frames: 2 forwarded\n',
@@ -236,16 +255,14 @@ describe('frames in words', () => {
   });
 
   it('are too big for an MTU by one byte, and the real is told all the same', async () => {
-    const [fits, exceeds] = linesOf(
-      await trace('--mtu', '1500', '--packet', `${words} syn len 1440`, '--packet', `${words} syn len 1441`),
+    const packets = [`${words} syn len 1440`, `${words} syn len 1441`, `${words} syn len 1441 nodf`];
+    const [fits, exceeds, mute] = linesOf(
+      await trace('--mtu', '1500', ...packets.flatMap((text) => ['--packet', text])),
     );
     expect(fits).toMatchObject({ action: 'TX', reason: 'forwarded' });
-    expect(exceeds).toMatchObject({ action: 'DROP', reason: 'too_big', real: '10.0.0.11', path: 'ring', outLen: null });
-  });
-
-  it('are dropped when there is no gateway', async () => {
-    const [line] = linesOf(await trace('--gateway-mac', '00:00:00:00:00:00', '--packet', words));
-    expect(line).toMatchObject({ action: 'DROP', reason: 'no_gateway', real: '10.0.0.11' });
+    const found = { real: '10.0.0.11', path: 'ring' };
+    expect(exceeds).toMatchObject({ action: 'TX', reason: 'too_big_answered', ...found, outLen: 14 + 20 + 8 + 548 });
+    expect(mute).toMatchObject({ action: 'DROP', reason: 'too_big', ...found, outLen: null });
   });
 });
 
@@ -257,6 +274,47 @@ describe('many frames', () => {
     expect(lines.map(({ n }) => n)).toEqual(Array.from({ length: 4_000 }, (_, i) => i + 1));
     expect(new Set(lines.slice(0, 2_000).map((line) => line.path))).toEqual(new Set(['ring']));
     expect(new Set(lines.slice(2_000).map((line) => line.path))).toEqual(new Set(['cache']));
+  });
+
+  it('of every length are told, and none stops the others', async () => {
+    const lengths = [...Array.from({ length: 80 }, (_, i) => i), 3_519, 3_520, 3_521, 65_535, 262_144];
+    const first = flowFrame(ack);
+    const path = save(
+      'lengths.pcap',
+      pcapFile(lengths.map((length) => Buffer.concat([first, Buffer.alloc(length)]).subarray(0, length))),
+    );
+    const result = await trace('--in', path);
+    const lines = linesOf(result);
+    expect(lines.length).toBe(lengths.length);
+    expect([lines[0], lines[13], lines[33], lines[34], lines[54]]).toMatchObject([
+      { action: 'PASS', reason: 'unreadable', outLen: 0 },
+      { action: 'PASS', reason: 'unreadable', outLen: 13 },
+      { action: 'PASS', reason: 'unreadable', outLen: 33 },
+      { action: 'DROP', reason: 'malformed' },
+      { action: 'TX', reason: 'forwarded' },
+    ]);
+    expect(lines.slice(-5).map(({ action, reason }) => [action, reason])).toEqual([
+      ['TX', 'forwarded'],
+      ['TX', 'forwarded'],
+      ['ABORTED', null],
+      ['ABORTED', null],
+      ['ABORTED', null],
+    ]);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toMatch(
+      /PF_PCAP: .*: 3 frames not tried: frame 83 has 3521 bytes, .* on 3520 at most\n {2}fix: .*gro off/,
+    );
+  });
+
+  it("that are too big are all answered: an LB's limit by the second is none here", async () => {
+    const path = save(
+      'big.pcap',
+      pcapFile(
+        Array.from({ length: 3_000 }, () => to('192.0.2.10', tcp({ from: 1, to: 443, payload: new Uint8Array(1441) }))),
+      ),
+    );
+    const reasons = linesOf(await trace('--mtu', '1500', '--in', path)).map(({ reason }) => reason);
+    expect(new Set(reasons)).toEqual(new Set(['too_big_answered']));
   });
 
   it('100,000 of them are all told and all written', async () => {

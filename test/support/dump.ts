@@ -1,5 +1,6 @@
-import type { Observed, VipId } from '../../src/core/data-plane.ts';
+import type { Observed, RealEncap, ServerIdKey, VipId, VipRecord } from '../../src/core/data-plane.ts';
 import { splitVipId } from '../../src/core/data-plane.ts';
+import { changedOptions } from '../../src/core/vip-fields.ts';
 import type { MemoryMapStore } from '../../src/dataplane/memory-store.ts';
 
 /** As people write a VIP: `192.0.2.10:443/tcp`, with `*` for every port. */
@@ -25,24 +26,49 @@ function shares(slots: Uint16Array, { reals }: Observed): string {
     .join(', ');
 }
 
+function encapText(encap: RealEncap): string {
+  switch (encap.kind) {
+    case 'gue':
+      return `, gue to port ${encap.port}${encap.checksum ? '' : ' without checksum'}`;
+    case 'l2':
+      return `, l2 to ${encap.mac}`;
+    case 'local':
+      return ', this host';
+    default:
+      return '';
+  }
+}
+
 /** What the maps hold, one line a thing, in an order that does not depend on how it came there. */
 export function dumpMaps(store: MemoryMapStore, observed: Observed): string[] {
   const names = new Map([...observed.pools].map(([name, number]) => [number, name]));
   const nameOf = (pool: number): string => names.get(pool) ?? `number ${pool}, whose name is not known`;
-  const { settings } = observed;
+  const { settings, directory, serverIds } = observed;
+  const vipLines = ([id, vip]: [VipId, VipRecord]): string[] => {
+    const options = changedOptions(vip);
+    return [
+      `vip ${vip.number} ${vipText(id)} -> pool ${nameOf(vip.pool)}${options === '' ? '' : `, ${options}`}`,
+      ...vip.clients.map(({ prefix, pool }) => `vip ${vip.number} clients of ${prefix} -> pool ${nameOf(pool)}`),
+    ];
+  };
+  const idLine = ([key, real]: [ServerIdKey, number]): string => {
+    const [pool, id] = key.split('|');
+    return `id ${id} for VIPs of pool ${nameOf(Number(pool))}: real ${real}`;
+  };
   return [
     settings === null
       ? 'settings none'
       : `settings hash ${settings.hashKeys.slice(0, 16)}, sources ${settings.outerV4} ${settings.outerV6}, mtu ${settings.mtu}, gateway ${settings.gatewayMac}`,
-    ...sorted(observed.addresses).map(([address, served]) => `address ${address} ${[...served].sort().join(' ')}`),
-    ...sorted(observed.vips).map(([id, { number, pool }]) => `vip ${number} ${vipText(id)} -> pool ${nameOf(pool)}`),
+    ...(directory === null ? ['directory not known'] : sorted(directory.vips).flatMap(vipLines)),
+    ...(directory?.tunnels ?? []).map(({ address, guePort }) => `tunnel ends at ${address}, gue at port ${guePort}`),
     ...sorted(observed.rings).map(
       ([pool]) => `pool ${pool} ${nameOf(pool)}: ${shares(store.slots(pool) ?? new Uint16Array(), observed)}`,
     ),
     ...sorted(observed.reals).map(
-      ([number, { address, pool, generation }]) =>
-        `real ${number} ${address} of pool ${nameOf(pool)}, generation ${generation}`,
+      ([number, { address, pool, generation, encap }]) =>
+        `real ${number} ${address} of pool ${nameOf(pool)}, generation ${generation}${encapText(encap)}`,
     ),
+    ...(serverIds === null ? ['ids not known'] : sorted(serverIds).map(idLine)),
     ...sorted(observed.freed).map(([number, generation]) => `real ${number} free, next generation ${generation}`),
   ];
 }

@@ -6,6 +6,8 @@ import { realKey } from '../../src/core/model.ts';
 
 /** The first published vector of the flow hash: docs/reference/flow-hash.md. */
 export const flow = 'tcp 198.51.100.7:40000 > 192.0.2.10:443';
+/** The default one. */
+export const seed = '70696c6f7466697368';
 export const [hash, slot] = ['310cd5040beb3e08', 12_557] as const;
 
 export const [A, B, C, D] = ['10.0.0.11', '10.0.0.12', '10.0.0.13', '10.0.0.14'] as const;
@@ -37,5 +39,10 @@ export function observations(of: Readonly<Record<string, Observation>>): Map<Rea
 }
 
 export const allUp = { [A]: 'up', [B]: 'up', [C]: 'up', [D]: 'up' } as const;
-/** One bucket of 8 entries for the one CPU that maps in memory have. */
-export const FLOWS = 8;
+/** Of maps in memory: one bucket of 8 entries for their one CPU. */
+export const flowCache = { flowsPerCpu: 8, tickMs: 2_000, tick: () => 100 };
+
+/** An entry of the flow cache that remembers the flow at a real, as bpf/layout.h has it. */
+export function entryOf(real: number, generation = 0, ofHash = BigInt(`0x${hash}`), tick = 100): bigint {
+  return (ofHash & 0x3fff_ffffn) | (BigInt(tick) << 30n) | (BigInt(real) << 40n) | (BigInt(generation) << 56n);
+}

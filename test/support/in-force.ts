@@ -3,6 +3,7 @@ import type { Snapshot } from '../../src/core/model.ts';
 import { parseState } from '../../src/core/parse-state.ts';
 import { plan } from '../../src/core/plan.ts';
 import { RingBuilder } from '../../src/core/ring-builder.ts';
+import type { HostImage } from '../../src/core/target.ts';
 import { buildTarget } from '../../src/core/target.ts';
 import { keysFromTree } from '../../src/core/tree.ts';
 import { MapDataPlane } from '../../src/dataplane/dataplane.ts';
@@ -10,7 +11,14 @@ import type { MapStore } from '../../src/dataplane/map-store.ts';
 
 /** A state as an agent has it in force, without the agent: what its status is read from. */
 
-export const host = { mtu: 1500, gatewayMac: '02:00:00:00:00:01', ownMac: '02:00:00:00:00:02' };
+export const host: HostImage = {
+  mtu: 1500,
+  gatewayMac: '02:00:00:00:00:01',
+  ownMac: '02:00:00:00:00:02',
+  local: new Set(),
+  neighbours: new Map(),
+  tunnels: [],
+};
 
 /** @throws Error when the state has mistakes */
 export function snapshotOf(tree: unknown): Snapshot {
@@ -35,7 +43,7 @@ export class InForce {
   async put(
     snapshot: Snapshot,
     observations: StateSources['observations'],
-    changed: Partial<typeof host> = {},
+    changed: Partial<HostImage> = {},
   ): Promise<StateSources> {
     const verdicts = new Map([...observations].map(([key, { observation }]) => [key, observation]));
     const target = buildTarget(snapshot, { ...host, ...changed }, verdicts, new Map());

@@ -4,13 +4,15 @@ import { realKey } from '../../src/core/model.ts';
 /** Parsed state as tests write it: only what matters to them. */
 
 export function real(address: string, fields: Partial<Real> = {}): Real {
-  return { id: address, address, weight: 100, state: 'active', ...fields };
+  return { id: address, address, weight: 100, state: 'active', serverIds: [], ...fields };
 }
 
 export function pool(name: string, reals: readonly (string | Real)[], fields: Partial<Pool> = {}): Pool {
   return {
     name,
     encap: 'ipip',
+    guePort: 6080,
+    gueChecksum: true,
     checks: [],
     minHealthy: 0.5,
     onDown: 'keep',
@@ -21,7 +23,23 @@ export function pool(name: string, reals: readonly (string | Real)[], fields: Pa
 }
 
 export function vip(name: string, fields: Partial<Vip> = {}): Vip {
-  return { name, address: '192.0.2.10', port: 80, protocol: 'tcp', pool: 'web', ...fields };
+  return {
+    name,
+    address: '192.0.2.10',
+    port: 80,
+    protocol: 'tcp',
+    pool: 'web',
+    hash: '5-tuple',
+    flowCache: true,
+    udpTimeoutMs: 30_000,
+    quic: 'off',
+    tcpServerId: false,
+    udpStableRouting: false,
+    icmpEcho: true,
+    fragments: 'drop',
+    clients: [],
+    ...fields,
+  };
 }
 
 let revision = 0;

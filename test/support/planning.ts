@@ -1,7 +1,8 @@
-import type { Limits, Observed, SettingsImage, VipId } from '../../src/core/data-plane.ts';
+import type { Limits, Observed, RealEncap, SettingsImage, VipId } from '../../src/core/data-plane.ts';
 import { splitVipId } from '../../src/core/data-plane.ts';
-import type { Vip } from '../../src/core/model.ts';
+import type { RealKey, Vip } from '../../src/core/model.ts';
 import type { Target, TargetPool } from '../../src/core/target.ts';
+import { vip } from './model.ts';
 
 /** What tests of the planner share: small states, and what they mean. */
 
@@ -18,8 +19,8 @@ export const settings: SettingsImage = {
 export function emptyMaps(limits: Partial<Limits> = {}): Observed {
   return {
     settings: null,
-    addresses: new Map(),
-    vips: new Map(),
+    directory: null,
+    serverIds: null,
     reals: new Map(),
     freed: new Map(),
     rings: new Map(),
@@ -28,28 +29,52 @@ export function emptyMaps(limits: Partial<Limits> = {}): Observed {
   };
 }
 
-/** @param kept reals that take no new flows and keep theirs */
-export function targetPool(name: string, ring: readonly string[], kept: readonly string[] = []): TargetPool {
-  return { name, ring: ring.map((address) => ({ address, weight: 1 })), reals: [...ring, ...kept], floor: false };
-}
+const ipip: RealEncap = { kind: 'ipip' };
 
-/** @param vips pool by VIP */
-export function targetOf(
-  pools: readonly TargetPool[],
-  vips: Readonly<Record<VipId, string>> = {},
-  leaving: readonly TargetPool[] = [],
-): Target {
+/** @param kept reals that take no new flows and keep theirs */
+export function targetPool(
+  name: string,
+  ring: readonly string[],
+  kept: readonly string[] = [],
+  encap: RealEncap = ipip,
+): TargetPool {
   return {
-    seed: '00',
-    settings,
-    vips: new Map((Object.entries(vips) as [VipId, string][]).map(([id, pool]) => [id, vipOf(id, pool)])),
-    pools: new Map(pools.map((pool) => [pool.name, pool])),
-    leaving,
+    name,
+    ring: ring.map((address) => ({ address, weight: 1 })),
+    reals: [...ring, ...kept].map((address) => ({ address, encap, lingers: false })),
+    floor: false,
   };
 }
 
-export function vipOf(id: VipId, pool: string): Vip {
-  return { name: id, ...splitVipId(id), pool };
+/** A pool whose key is gone, and most of whose reals linger. */
+export function leavingPool(name: string, addresses: readonly string[]): TargetPool {
+  const pool = targetPool(name, [], addresses);
+  return { ...pool, reals: pool.reals.map((real) => ({ ...real, lingers: true })) };
+}
+
+/** @param vips pool by VIP, or more about it */
+export function targetOf(
+  pools: readonly TargetPool[],
+  vips: Readonly<Record<VipId, string | Partial<Vip>>> = {},
+  rest: Partial<Pick<Target, 'leaving' | 'tunnels'>> & { readonly ids?: Record<string, Record<number, RealKey>> } = {},
+): Target {
+  const ids = Object.entries(rest.ids ?? {}).map(
+    ([pool, of]) => [pool, new Map(Object.entries(of).map(([id, key]) => [Number(id), key]))] as const,
+  );
+  return {
+    seed: '00',
+    settings,
+    vips: new Map((Object.entries(vips) as [VipId, string][]).map(([id, what]) => [id, vipOf(id, what)])),
+    tunnels: rest.tunnels ?? [],
+    pools: new Map(pools.map((pool) => [pool.name, pool])),
+    leaving: rest.leaving ?? [],
+    serverIds: new Map(ids),
+  };
+}
+
+/** @param what its pool, or more about it */
+export function vipOf(id: VipId, what: string | Partial<Vip>): Vip {
+  return vip(id, { ...splitVipId(id), ...(typeof what === 'string' ? { pool: what } : what) });
 }
 
 export interface Member {
@@ -72,42 +97,65 @@ export function foreignSignature(members: readonly Member[]): string {
   return `not ours;${members.map(({ number }) => `?*0=${number}`).join(',')}`;
 }
 
+/** Numbers of the pools that packets for a VIP can be sent to by a ring. */
+function poolsReached({ directory }: Observed): Map<string, number> {
+  const reached = new Map<string, number>();
+  for (const [id, { pool, clients }] of directory?.vips ?? []) {
+    reached.set(id, pool);
+    for (const client of clients) reached.set(`${id} from ${client.prefix}`, client.pool);
+  }
+  return reached;
+}
+
 /**
- * What packets could meet that they must not: a VIP whose address is not served or whose pool has no ring, or a slot
- * of its ring that leads to no real, or to one of another pool.
+ * What packets could meet in these maps that they must not: a VIP whose pool, or the pool of some of its clients, has no
+ * ring, a slot of such a ring that leads to no real or to one of another pool, or an id that names none.
  */
-export function unsound({ addresses, vips, rings, reals }: Observed): Set<string> {
+export function unsound(observed: Observed): Set<string> {
+  const { rings, reals, serverIds } = observed;
   const found = new Set<string>();
-  for (const [id, vip] of vips) {
-    const { address, protocol } = splitVipId(id);
-    if (!addresses.get(address)?.has(protocol)) found.add(`${id}: the address is not served`);
-    const signature = rings.get(vip.pool);
-    if (signature === undefined) found.add(`${id}: no ring`);
+  for (const [from, reached] of poolsReached(observed)) {
+    const signature = rings.get(reached);
+    if (signature === undefined) found.add(`${from}: no ring`);
     for (const { number } of membersOf(signature ?? '')) {
       const pool = reals.get(number)?.pool;
-      if (pool === undefined) found.add(`${id}: no real ${number}`);
-      else if (pool !== vip.pool) found.add(`${id}: real ${number} is of another pool`);
+      if (pool === undefined) found.add(`${from}: no real ${number}`);
+      else if (pool !== reached) found.add(`${from}: real ${number} is of another pool`);
     }
   }
+  for (const [key, number] of serverIds ?? []) if (!reals.has(number)) found.add(`id ${key}: no real ${number}`);
   return found;
 }
 
+function byText<T>(entries: Iterable<readonly [string, T]>): (readonly [string, T])[] {
+  return [...entries].sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
 /** What is in force, without this host’s own numbers. */
-export function meaningOf(observed: Observed) {
-  const names = new Map([...observed.pools].map(([name, number]) => [number, name]));
+export function meaningOf({ settings, directory, serverIds, reals, rings, pools }: Observed) {
+  const names = new Map([...pools].map(([name, number]) => [number, name]));
   const nameOf = (pool: number): string => names.get(pool) ?? `pool number ${pool}`;
-  const byText = <T>(entries: Iterable<readonly [string, T]>): (readonly [string, T])[] =>
-    [...entries].sort(([a], [b]) => (a < b ? -1 : 1));
+  const realOf = (number: number): string => {
+    const real = reals.get(number);
+    return real === undefined ? `real number ${number}` : `${nameOf(real.pool)}|${real.address}`;
+  };
   const ring = (signature: string) => ({
     seed: signature.split(':', 1)[0],
-    members: membersOf(signature).map(({ number, weight }) => `${observed.reals.get(number)?.address}*${weight}`),
+    members: membersOf(signature).map(({ number, weight }) => `${reals.get(number)?.address}*${weight}`),
   });
+  const idOf = (key: string): string => `${nameOf(Number(key.split('|')[0]))}|${key.split('|')[1]}`;
   return {
-    settings: observed.settings,
-    addresses: byText([...observed.addresses].map(([address, served]) => [address, [...served].sort()])),
-    vips: byText([...observed.vips].map(([id, { pool }]) => [id, nameOf(pool)])),
-    rings: byText([...observed.rings].map(([pool, signature]) => [nameOf(pool), ring(signature)])),
-    pools: [...observed.pools.keys()].sort(),
-    reals: [...observed.reals.values()].map(({ pool, address }) => `${nameOf(pool)}|${address}`).sort(),
+    settings,
+    tunnels: directory?.tunnels ?? null,
+    vips: byText(
+      [...(directory?.vips ?? [])].map(([id, { number, pool, clients, ...rest }]) => [
+        id,
+        { ...rest, pool: nameOf(pool), clients: clients.map((c) => `${c.prefix} ${nameOf(c.pool)}`) },
+      ]),
+    ),
+    serverIds: byText([...(serverIds ?? [])].map(([key, number]) => [idOf(key), realOf(number)])),
+    rings: byText([...rings].map(([pool, signature]) => [nameOf(pool), ring(signature)])),
+    pools: [...pools.keys()].sort(),
+    reals: byText([...reals].map(([number, { encap }]) => [realOf(number), encap])),
   };
 }

@@ -1,7 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { MapOp, SettingsImage } from '../../src/core/data-plane.ts';
-import { vipId } from '../../src/core/data-plane.ts';
-import type { Protocol } from '../../src/core/model.ts';
+import type { MapOp, RealEncap, SettingsImage } from '../../src/core/data-plane.ts';
 import { plan } from '../../src/core/plan.ts';
 import { RingBuilder } from '../../src/core/ring-builder.ts';
 import type { Target } from '../../src/core/target.ts';
@@ -10,6 +8,7 @@ import { MapDataPlane } from '../../src/dataplane/dataplane.ts';
 import type { LoadedProgram, ProgramSizes } from '../../src/dataplane/program.ts';
 import { loadProgram } from '../../src/dataplane/program.ts';
 import { parseEthernet, parseIpv4 } from './frames.ts';
+import { targetOf, targetPool } from './planning.ts';
 
 /** Enum xdp_action of linux/bpf.h. */
 const actions = ['ABORTED', 'DROP', 'PASS', 'TX', 'REDIRECT'] as const;
@@ -53,28 +52,18 @@ export const settings: SettingsImage = {
   ownMac,
 };
 
-/** A target as tests write it: `'192.0.2.10|80|tcp': 'web'` and by pool the addresses of its reals, all of weight 1. */
+/**
+ * A target as tests write it: `'192.0.2.10|80|tcp': 'web'`, or more about the VIP than its pool, and by pool the addresses
+ * of its reals, all of weight 1.
+ */
 export function target(
-  vips: Readonly<Record<string, string>>,
+  vips: Parameters<typeof targetOf>[1],
   pools: Readonly<Record<string, readonly string[]>>,
   changed: Partial<SettingsImage> = {},
+  { encap, ...rest }: Parameters<typeof targetOf>[2] & { readonly encap?: RealEncap } = {},
 ): Target {
-  const vipEntries = Object.entries(vips).map(([id, pool]) => {
-    const [address, port, protocol] = id.split('|') as [string, string, Protocol];
-    const vip = { name: id, address, port: Number(port), protocol, pool };
-    return [vipId(vip), vip] as const;
-  });
-  const poolEntries = Object.entries(pools).map(([name, reals]) => {
-    const ring = reals.map((address) => ({ address, weight: 1 }));
-    return [name, { name, ring, reals, floor: false }] as const;
-  });
-  return {
-    seed: '70696c6f7466697368',
-    settings: { ...settings, ...changed },
-    vips: new Map(vipEntries),
-    pools: new Map(poolEntries),
-    leaving: [],
-  };
+  const targets = Object.entries(pools).map(([name, reals]) => targetPool(name, reals, [], encap));
+  return { ...targetOf(targets, vips, rest), seed: '70696c6f7466697368', settings: { ...settings, ...changed } };
 }
 
 const smallSizes: ProgramSizes = { vips: 16, pools: 4, reals: 600, flowsPerCpu: 65_536 };

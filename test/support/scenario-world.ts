@@ -1,10 +1,11 @@
 import { pino } from 'pino';
 import { vi } from 'vitest';
 import { defaultLimits } from '../../src/core/admission.ts';
-import type { Limits, MapOp, VipId } from '../../src/core/data-plane.ts';
-import { vipId } from '../../src/core/data-plane.ts';
-import type { Observation, Protocol } from '../../src/core/model.ts';
+import type { Limits, MapOp } from '../../src/core/data-plane.ts';
+import type { Observation } from '../../src/core/model.ts';
 import { RingBuilder } from '../../src/core/ring-builder.ts';
+import type { HostImage } from '../../src/core/target.ts';
+import { decode, encode, indexKey } from '../../src/dataplane/codec.ts';
 import { MapDataPlane } from '../../src/dataplane/dataplane.ts';
 import type { StoreCall } from '../../src/dataplane/faulty-store.ts';
 import { FaultyMapStore } from '../../src/dataplane/faulty-store.ts';
@@ -12,21 +13,17 @@ import { MemoryMapStore } from '../../src/dataplane/memory-store.ts';
 import { Reconciler } from '../../src/sync/reconciler.ts';
 import { SnapshotStore } from '../../src/sync/snapshot-store.ts';
 import { dumpMaps } from './dump.ts';
+import type { Flow } from './scenario-flow.ts';
+import { nextPacket } from './scenario-flow.ts';
 import { verdictsOn } from './state-arb.ts';
 import { WatchedStore } from './watched-store.ts';
 
-const host = { mtu: 1500, gatewayMac: '02:00:00:00:00:01', ownMac: '02:00:00:00:00:02' };
+const MAPS_OF = { vip: 'vip_traffic', real: 'real_traffic' } as const;
+const noTraffic = { packets: 0n, bytes: 0n, new_flows: 0n, hits: 0n, misses: 0n };
 const log = pino({ level: 'silent' });
 const rings = new RingBuilder(512);
 /** Longer than the reconciler waits for more changes, shorter than its first retry. */
 const SETTLE_MS = 20;
-
-interface Flow {
-  readonly vip: { readonly address: string; readonly port: number; readonly protocol: Protocol };
-  readonly slot: number;
-  /** As the flow cache has it. */
-  remembered: { readonly number: number; readonly generation: number } | null;
-}
 
 /**
  * An agent’s way from keys to maps, with real parts but for the kernel: a store’s keys, health, flows, and time that
@@ -45,6 +42,14 @@ export class ScenarioWorld {
   #ops: MapOp['op'][] = [];
   #revision = 0;
   #delivered = true;
+  #host: HostImage = {
+    mtu: 1500,
+    gatewayMac: '02:00:00:00:00:01',
+    ownMac: '02:00:00:00:00:02',
+    local: new Set(),
+    neighbours: new Map(),
+    tunnels: [],
+  };
 
   constructor() {
     this.#maps = new MemoryMapStore();
@@ -60,7 +65,7 @@ export class ScenarioWorld {
       log,
       onReconciled: (_, ops) => this.#ops.push(...ops.map(({ op }) => op)),
     });
-    reconciler.setHost(host);
+    reconciler.setHost(this.#host);
     const onSnapshot = (snapshot: Parameters<typeof verdictsOn>[0]): void => {
       reconciler.setVerdicts(verdictsOn(snapshot, this.#health));
       reconciler.setSnapshot(snapshot);
@@ -70,8 +75,7 @@ export class ScenarioWorld {
 
   /** Maps of these sizes in place of the usual ones; before anything is in them. */
   resize({ vips, pools, reals }: Limits): void {
-    const entries = { vips, vip_addresses: vips, vip_traffic: vips, rings: pools, reals, real_traffic: reals };
-    this.#maps = new MemoryMapStore(entries);
+    this.#maps = new MemoryMapStore({ vip_traffic: vips, rings: pools, reals, real_traffic: reals });
     this.#watched = new WatchedStore(this.#maps);
     this.#faulty = new FaultyMapStore(this.#watched, 1, 0);
     this.#dataPlane = new MapDataPlane(this.#faulty, rings);
@@ -119,14 +123,27 @@ export class ScenarioWorld {
     await vi.advanceTimersByTimeAsync(ms);
   }
 
+  /** The host has learned the MAC address of a neighbour. */
+  async learn(address: string, mac: string): Promise<void> {
+    await this.settle();
+    this.#host = { ...this.#host, neighbours: new Map([...this.#host.neighbours, [address, mac]]) };
+    this.#reconciler.setHost(this.#host);
+  }
+
+  /** The program has counted packets of a VIP or a real. */
+  async count(what: 'vip' | 'real', number: number, packets: number): Promise<void> {
+    await this.settle();
+    this.#maps.put(MAPS_OF[what], indexKey(number), encode('pf_traffic', { ...noTraffic, packets: BigInt(packets) }));
+  }
+
   failNext(call: StoreCall): void {
     this.#faulty.failNext(call);
   }
 
   /** A client opens a flow whose hash falls on this slot. */
-  async open(name: string, vip: Flow['vip'], slot: number): Promise<void> {
+  async open(name: string, flow: Omit<Flow, 'remembered'>): Promise<void> {
     await this.settle();
-    this.#flows.set(name, { vip, slot, remembered: null });
+    this.#flows.set(name, { ...flow, remembered: null });
     this.#packet(name);
   }
 
@@ -145,8 +162,18 @@ export class ScenarioWorld {
       `operations ${ops.join(', ') || 'none'}`,
       ...this.#alarms(),
       ...dumpMaps(this.#maps, this.#dataPlane.observe()),
+      ...this.#traffic('vip'),
+      ...this.#traffic('real'),
       ...[...this.#flows.keys()].map((name) => `flow ${name}: ${this.#packet(name)}`),
     ];
+  }
+
+  /** Of those numbers that have counted anything. */
+  #traffic(what: 'vip' | 'real'): string[] {
+    return [...this.#maps.entries(MAPS_OF[what])].flatMap(([, value], number) => {
+      const { packets } = decode('pf_traffic', value);
+      return packets === 0n ? [] : [`traffic of ${what} ${number}: ${packets} packets`];
+    });
   }
 
   #alarms(): string[] {
@@ -162,19 +189,9 @@ export class ScenarioWorld {
     ];
   }
 
-  /** What the program does with the flow’s next packet, which is no SYN. */
   #packet(name: string): string {
     const flow = this.#flows.get(name);
     if (flow === undefined) throw new Error(`no flow ${name}`);
-    const { vips, reals } = this.#dataPlane.observe();
-    const exact: VipId = vipId(flow.vip);
-    const vip = vips.get(exact) ?? vips.get(vipId({ ...flow.vip, port: 0 }));
-    if (vip === undefined) return 'not for a VIP';
-    const known = reals.get(flow.remembered?.number ?? 0);
-    if (known !== undefined && known.generation === flow.remembered?.generation) return `${known.address}, remembered`;
-    const number = this.#maps.slots(vip.pool)?.[flow.slot] ?? 0;
-    const real = reals.get(number);
-    flow.remembered = real === undefined ? null : { number, generation: real.generation };
-    return real === undefined ? 'dropped, no real' : `${real.address}, by the ring`;
+    return nextPacket(flow, this.#dataPlane.observe(), (pool) => this.#maps.slots(pool));
   }
 }

@@ -33,6 +33,16 @@ function words<const T extends readonly string[]>(
   return parts as unknown as { [K in keyof T]: string };
 }
 
+/** `from=198.51.100.7`, a client’s address, and `id=7`, an id that its packets carry: in any order, or not at all. */
+function traitsOf(step: string, rest: string): { readonly source: string; readonly id: number | null } {
+  const written = rest === '' ? [] : rest.split(' ');
+  const traits = new Map(written.map((trait) => trait.split('=', 2) as [string, string]));
+  for (const name of traits.keys())
+    if (name !== 'from' && name !== 'id') throw new Error(`${step}: a flow has no ${name}`);
+  const id = traits.get('id');
+  return { source: traits.get('from') ?? '203.0.113.7', id: id === undefined ? null : Number(id) };
+}
+
 function vipOf(text: string): { address: string; port: number; protocol: Protocol } {
   const [, address = '', port, protocol] = /^([\d.]+):(\d+)\/(tcp|udp)$/.exec(text) ?? [];
   if (protocol === undefined) throw new Error(`${text} is no VIP such as 192.0.2.10:80/tcp`);
@@ -68,8 +78,18 @@ async function take(world: ScenarioWorld, step: string): Promise<void> {
     case 'restart':
       return world.restart(rest === 'onEmpty=clear' ? 'clear' : 'keep');
     case 'flow': {
-      const [name, vip, slot] = words(step, rest, 'name', 'vip', 'slot');
-      return world.open(name, vipOf(vip), Number(slot));
+      const [, basics = '', traits = ''] = /^(\S+ \S+ \S+) ?(.*)$/.exec(rest) ?? [];
+      const [name, vip, slot] = words(step, basics, 'name', 'vip', 'slot');
+      return world.open(name, { vip: vipOf(vip), slot: Number(slot), ...traitsOf(step, traits) });
+    }
+    case 'neighbour': {
+      const [address, mac] = words(step, rest, 'address', 'mac');
+      return world.learn(address, mac);
+    }
+    case 'traffic': {
+      const [what, number, packets] = words(step, rest, 'vip or real', 'number', 'packets');
+      if (what !== 'vip' && what !== 'real') throw new Error(`${step}: ${what} has no traffic`);
+      return world.count(what, Number(number), Number(packets));
     }
     case 'maps': {
       const [vips, pools, reals] = words(step, rest, 'vips', 'pools', 'reals').map(Number);

@@ -23,6 +23,14 @@ const pools = ['blue', 'green', 'red', 'white'];
 const vips = ['v1', 'v2', 'v3', 'v4', 'v5', 'v6'];
 const mistakes = ['{', '[]', '{"weight":-1}', '{"address":"nowhere"}', '{"port":70000,"pool":7}'];
 
+/** What VIPs of each protocol may ask for. */
+const vipOptions = {
+  tcp: [{}, {}, { hash: 'source' }, { tcpServerId: true }, { flowCache: false }, { fragments: 'hash' }],
+  udp: [{}, {}, { hash: 'dest-port' }, { quic: 'katran' }, { quic: 'quic-lb' }, { udpStableRouting: true }],
+} as const;
+const clientPrefixes = ['198.51.100.0/24', '198.51.100.0/25', '198.51.0.0/16'];
+const ways = [{}, {}, { encap: 'gue' }, { encap: 'gue', guePort: 6081, gueChecksum: false }, { encap: 'l2' }];
+
 /** Judged within a tenth of a second or so, so that hundreds of steps are a matter of seconds. */
 const poolValue = {
   checks: [{ type: 'tcp', port: 80, interval: '1s', timeout: '500ms', fastInterval: '100ms', rise: 1, fall: 5 }],
@@ -80,21 +88,31 @@ export class StateWalk {
     return picked;
   }
 
-  #realValue(address: string): string {
+  #realValue(pool: string, i: number): string {
+    // One id for each real of each pool, and now and then that of another one: that is one of the mistakes to be made.
+    const id = this.#below(20) === 0 ? 1 : 100 * (1 + pools.indexOf(pool)) + i;
+    const serverIds = this.#random() < 0.3 ? [id] : [];
     const state = this.#pick(['active', 'active', 'active', 'active', 'active', 'drain', 'maintenance']);
-    return JSON.stringify({ address, weight: this.#pick([0, 1, 2, 50, 75, 99, 100, 150, 200, 1_000]), state });
+    const weight = this.#pick([0, 1, 2, 50, 75, 99, 100, 150, 200, 1_000]);
+    return JSON.stringify({ address: this.#addresses[i], weight, state, serverIds });
   }
 
   #vipValue(name: string, pool = this.#pick(pools)): string {
     // Of the last octet, so that two of them may clash over an address: that is one of the mistakes to be made.
     const octet = this.#below(12) === 0 ? 10 : 10 + vips.indexOf(name);
-    return JSON.stringify({ address: `192.0.2.${octet}`, port: 80, protocol: this.#pick(['tcp', 'udp']), pool });
+    const address = this.#below(6) === 0 ? `192.0.2.${octet & 0xfe}/31` : `192.0.2.${octet}`;
+    const protocol = this.#pick(['tcp', 'udp'] as const);
+    const options = this.#pick<object>(vipOptions[protocol]);
+    const clients = clientPrefixes
+      .filter(() => this.#random() < 0.2)
+      .map((prefix) => ({ prefix, pool: this.#pick(pools) }));
+    return JSON.stringify({ address, port: 80, protocol, pool, clients, ...options });
   }
 
   #addPool(put: Map<string, string>, pool: string): void {
-    put.set(keyNames.pool(pool), JSON.stringify(poolValue));
-    for (const [i, address] of this.#addresses.entries())
-      if (this.#random() < 0.7) put.set(keyNames.real(pool, `r${i}`), this.#realValue(address));
+    put.set(keyNames.pool(pool), JSON.stringify({ ...poolValue, ...this.#pick<object>(ways) }));
+    for (const i of this.#addresses.keys())
+      if (this.#random() < 0.7) put.set(keyNames.real(pool, `r${i}`), this.#realValue(pool, i));
   }
 
   #change(put: Map<string, string>, gone: string[]): string {
@@ -107,7 +125,7 @@ export class StateWalk {
     // A pool that is gone makes all other steps about it pointless.
     if (!this.keys.has(keyNames.pool(pool)) && kind < 0.6) return this.#changePool(put, gone, pool);
     if (kind < 0.5) {
-      put.set(real, this.#realValue(this.#addresses[i]!));
+      put.set(real, this.#realValue(pool, i));
       return `put ${real}`;
     }
     if (kind < 0.57) return this.#delete(gone, real);

@@ -1,8 +1,11 @@
-import { splitVipId } from '../../src/core/data-plane.ts';
-import { indexKey } from '../../src/dataplane/codec.ts';
-import type { MapName, MapStore, RingFill } from '../../src/dataplane/map-store.ts';
+import { decode, indexKey } from '../../src/dataplane/codec.ts';
+import { enums, structs } from '../../src/dataplane/layout.gen.ts';
+import type { Entries, MapName, MapStore, RingFill, TableName } from '../../src/dataplane/map-store.ts';
 import type { MemoryMapStore } from '../../src/dataplane/memory-store.ts';
-import { decodeAddressKey, decodeReal, decodeServed, decodeVip, decodeVipKey } from '../../src/dataplane/records.ts';
+import { decodeReal } from '../../src/dataplane/records.ts';
+
+const { PF_EVERY_PORT, PF_FRAGMENTS, PF_CLIENTS, PF_OPEN } = enums.pf_flag;
+const { PF_SCOPE_CLIENTS } = enums.pf_scope;
 
 const numbersOfRing = new WeakMap<Uint16Array, readonly number[]>();
 
@@ -16,23 +19,59 @@ function numbersIn(slots: Uint16Array): readonly number[] {
   return numbers;
 }
 
+/** The entries of a table that are not empty. */
+function* used(table: Uint8Array | null, size: number, isUsed: (entry: Uint8Array) => boolean): Iterable<Uint8Array> {
+  for (let at = 0; table !== null && at < table.length; at += size) {
+    const entry = table.subarray(at, at + size);
+    if (isUsed(entry)) yield entry;
+  }
+}
+
+/** Is there a VIP behind an entry, or does it only say that something is served? */
+function isVip({ port, flags }: { readonly port: number; readonly flags: number }): boolean {
+  if ((flags & PF_OPEN) !== 0) return false;
+  return port !== 0 || (flags & (PF_EVERY_PORT | PF_FRAGMENTS)) !== 0;
+}
+
+/** Numbers of the pools that a ring chooses a real from, by who leads there. */
+function poolsReached(store: MemoryMapStore): Map<string, number> {
+  const reached = new Map<string, number>();
+  const scopes = new Map<number, number[]>();
+  for (const [key, value] of store.entries('prefixes')) {
+    const { scope } = decode('pf_prefix_key', key);
+    const pool = new DataView(value.buffer, value.byteOffset).getUint32(0, true);
+    if (scope >= PF_SCOPE_CLIENTS) scopes.set(scope, [...(scopes.get(scope) ?? []), pool]);
+  }
+  const { size, fields } = structs.pf_entry;
+  for (const bytes of used(store.tableBytes('directory'), size, (entry) => entry[fields.family.offset] !== 0)) {
+    const entry = decode('pf_entry', bytes);
+    if (!isVip(entry)) continue;
+    const name = `VIP ${entry.number} at ${entry.address.join('.')} ${entry.port}/${entry.protocol}`;
+    reached.set(name, entry.pool);
+    if ((entry.flags & PF_CLIENTS) === 0) continue;
+    for (const pool of scopes.get(entry.clients) ?? []) reached.set(`${name}, clients in pool ${pool}`, pool);
+  }
+  return reached;
+}
+
 /** What packets could meet in these maps that they must not; the same as `unsound` of planning.ts, read from bytes. */
 export function unsoundMaps(store: MemoryMapStore): Set<string> {
   const found = new Set<string>();
-  const served = new Map([...store.entries('vip_addresses')].map(([k, v]) => [decodeAddressKey(k), decodeServed(v)]));
-  for (const [key, value] of store.entries('vips')) {
-    const id = decodeVipKey(key);
-    const { pool } = decodeVip(value);
-    const { address, protocol } = splitVipId(id);
-    if (!served.get(address)?.has(protocol)) found.add(`${id}: the address is not served`);
+  const realAt = (number: number) => decodeReal(store.get('reals', indexKey(number)) ?? new Uint8Array());
+  for (const [from, pool] of poolsReached(store)) {
     const slots = store.slots(pool);
-    if (slots === null) found.add(`${id}: no ring`);
-    for (const number of numbersIn(slots ?? new Uint16Array())) {
-      const bytes = store.get('reals', indexKey(number));
-      const real = bytes === null ? null : decodeReal(bytes);
-      if (real === null || real.address === null) found.add(`${id}: no real ${number}`);
-      else if (real.pool !== pool) found.add(`${id}: real ${number} is of another pool`);
+    if (slots === null) found.add(`${from}: no ring`);
+    for (const number of slots === null ? [] : numbersIn(slots)) {
+      const real = realAt(number);
+      if (real.address === null) found.add(`${from}: no real ${number}`);
+      else if (real.pool !== pool) found.add(`${from}: real ${number} is of another pool`);
     }
+  }
+  const { size } = structs.pf_server_id;
+  const real = structs.pf_server_id.fields.real.offset;
+  for (const bytes of used(store.tableBytes('server_ids'), size, (e) => e[real] !== 0 || e[real + 1] !== 0)) {
+    const entry = decode('pf_server_id', bytes);
+    if (realAt(entry.real).address === null) found.add(`id ${entry.pool}|${entry.id}: no real ${entry.real}`);
   }
   return found;
 }
@@ -51,6 +90,10 @@ export class WatchedStore implements MapStore {
 
   get cpus(): number {
     return this.#maps.cpus;
+  }
+
+  get tickMs(): number {
+    return this.#maps.tickMs;
   }
 
   maxEntries(map: MapName | 'rings'): number {
@@ -74,6 +117,34 @@ export class WatchedStore implements MapStore {
 
   entries(map: MapName): Iterable<readonly [Uint8Array, Uint8Array]> {
     return this.#maps.entries(map);
+  }
+
+  async putMany(map: MapName, entries: Entries): Promise<void> {
+    await this.#maps.putMany(map, entries);
+    this.#look(`putMany ${map}`);
+  }
+
+  async deleteMany(map: MapName, entries: Entries): Promise<void> {
+    await this.#maps.deleteMany(map, entries);
+    this.#look(`deleteMany ${map}`);
+  }
+
+  tableSize(table: TableName): number {
+    return this.#maps.tableSize(table);
+  }
+
+  async swapTable(table: TableName, bytes: Uint8Array): Promise<number> {
+    const id = await this.#maps.swapTable(table, bytes);
+    this.#look(`swapTable ${table}`);
+    return id;
+  }
+
+  tableId(table: TableName): number | null {
+    return this.#maps.tableId(table);
+  }
+
+  tableBytes(table: TableName): Uint8Array | null {
+    return this.#maps.tableBytes(table);
   }
 
   async swapRings(rings: readonly RingFill[]): Promise<readonly number[]> {

@@ -55,6 +55,42 @@ describe('diffState', () => {
     expect([...put.keys()]).toEqual(['desired/pools/web', 'desired/vips/web']);
   });
 
+  it('says of clients which ones differ, not in which order they stand', () => {
+    const vip = (...clients: unknown[]) => ({ port: 443, clients });
+    const [a, b, c] = ['198.51.100.0/24', '203.0.113.0/24', '2001:db8::/32'];
+    const tree = { vips: { web: vip({ prefix: a, pool: 'near' }, { prefix: b, pool: 'far' }) } };
+    const stored = (...clients: unknown[]) => ({ 'vips/web': vip(...clients) });
+    const fields = (values: Values) => diff(tree, values).changes.flatMap((change) => change.fields);
+    expect(fields(stored({ pool: 'far', prefix: b }, { prefix: a, pool: 'near' }))).toEqual([]);
+    expect(fields(stored({ prefix: b, pool: 'near' }, { prefix: c, pool: 'far' }))).toEqual([
+      { field: `clients[${b}]`, from: 'near', to: 'far' },
+      { field: `clients[${c}]`, from: 'far', to: undefined },
+      { field: `clients[${a}]`, from: undefined, to: 'near' },
+    ]);
+    expect(fields({ 'vips/web': { port: 443 } })).toEqual([
+      { field: `clients[${a}]`, from: undefined, to: 'near' },
+      { field: `clients[${b}]`, from: undefined, to: 'far' },
+    ]);
+    const odd = [{ prefix: a }, { prefix: b, pool: 'far' }];
+    expect(fields(stored(...odd))).toEqual([{ field: 'clients', from: odd, to: tree.vips.web.clients }]);
+  });
+
+  it.each([
+    ['vips/web', { hash: 'source' }, { field: 'hash', from: undefined, to: 'source' }],
+    ['vips/web', { fragments: 'hash' }, { field: 'fragments', from: undefined, to: 'hash' }],
+    ['pools/web', { encap: 'gue' }, { field: 'encap', from: undefined, to: 'gue' }],
+    ['pools/web/reals/r1', { serverIds: [1, 2] }, { field: 'serverIds', from: undefined, to: [1, 2] }],
+  ])('sees a new field: %s %j', (key, value, change) => {
+    const { vips, pools } = structuredClone(file);
+    const values: Readonly<Record<string, object>> = {
+      'vips/web': vips.web,
+      'pools/web': pools.web,
+      'pools/web/reals/r1': pools.web.reals.r1,
+    };
+    Object.assign(values[key]!, value);
+    expect(diff({ vips, pools }, same).changes).toEqual([{ op: 'change', key: `desired/${key}`, fields: [change] }]);
+  });
+
   const more: Values = {
     ...same,
     'vips/old': {},

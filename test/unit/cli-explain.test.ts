@@ -9,7 +9,7 @@ import type { StateSources } from '../../src/agent-state.ts';
 import { encode, indexKey } from '../../src/dataplane/codec.ts';
 import { MemoryMapStore } from '../../src/dataplane/memory-store.ts';
 import { pilotfish } from '../support/command.ts';
-import { A, allUp, D, FLOWS, flow, hash, observations, slot, state } from '../support/explain.ts';
+import { A, allUp, D, entryOf, flow, flowCache, hash, observations, slot, state } from '../support/explain.ts';
 import { InForce, snapshotOf } from '../support/in-force.ts';
 
 describe('pilotfish explain', () => {
@@ -42,6 +42,7 @@ describe('pilotfish explain', () => {
         'Flow cache   not looked at: only an agent has one',
         `Next packet  goes to ${A} (r1): by the ring`,
         `New flow     a SYN goes to ${A} (r1): by the ring`,
+        `Sent         by ipip, 172.16.235.11 > ${A}; packets may have the MTU less 20 bytes`,
         '',
       ].join('\n'),
       stderr: '',
@@ -123,8 +124,7 @@ describe('pilotfish explain', () => {
       const inForce = new InForce(store);
       const first = await inForce.put(snapshotOf(state), observations(allUp));
       const [number] = [...(first.status.observed?.reals.keys() ?? [])];
-      const entry = (BigInt(`0x${hash}`) & 0xffffffffn) | (BigInt(number ?? 0) << 32n);
-      store.put('flows', indexKey(0), encode('pf_flow_bucket', { entry: [entry] }));
+      store.put('flows', indexKey(0), encode('pf_flow_bucket', { entry: [entryOf(number ?? 0)] }));
       const reals = { r1: { address: A, state: 'drain' }, r4: { address: D } };
       const pools = { ...state.pools, web: { ...state.pools.web, reals } };
       return inForce.put(snapshotOf({ ...state, pools }), observations(allUp));
@@ -132,16 +132,18 @@ describe('pilotfish explain', () => {
 
     it('tells what the flow cache makes of it, and what is wrong with the LB', async () => {
       const sources = await drained();
-      view = (text) => ({ lb: 'lb1', problems: ['the sky falls'], ...explainInForce(text, sources, FLOWS) });
+      view = (text) => ({ lb: 'lb1', problems: ['the sky falls'], ...explainInForce(text, sources, flowCache) });
       const { code, stdout } = await online();
       expect(code).toBe(0);
       expect(stdout.split('\n').slice(0, 3)).toEqual([`${flow}, on LB lb1`, '  ! the sky falls', '']);
-      expect(stdout.split('\n').slice(-6)).toEqual([
+      expect(stdout.split('\n').slice(-8)).toEqual([
         '',
         `Flow cache   CPU 0 remembers the flow at ${A} (r1)`,
         `Next packet  on CPU 0 goes to ${A} (r1): the flow cache remembers it`,
         `             on any other CPU goes to ${D} (r4): by the ring`,
         `New flow     a SYN goes to ${D} (r4): by the ring`,
+        `Sent         by ipip, 172.16.235.11 > ${A}; packets of more than 1480 bytes are too big`,
+        `             by ipip, 172.16.235.11 > ${D}; packets of more than 1480 bytes are too big`,
         '',
       ]);
       expect(JSON.parse((await online('-o', 'json')).stdout)).toMatchObject({
@@ -154,7 +156,7 @@ describe('pilotfish explain', () => {
     it('passes on why the agent cannot', async () => {
       const sources = await drained();
       const none = { ...sources, status: { ...sources.status, snapshot: null, target: null, observed: null } };
-      view = (text) => explainInForce(text, none, FLOWS);
+      view = (text) => explainInForce(text, none, flowCache);
       const { code, stderr } = await online();
       expect(code).toBe(1);
       expect(stderr).toMatch(/^PF_AGENT: the agent on .* answers: no state is in force on this LB yet\n {2}fix: /);

@@ -197,6 +197,49 @@ describe.skipIf(skipUnless(['etcd'], needEtcd()))('commands on a store', () => {
       );
     });
 
+    it('shows what of VIPs, pools and reals is not as it is by default, and in data everything', async () => {
+      await put('desired/pools/web', { encap: 'gue', gueChecksum: false, checks: [{ type: 'tcp', port: 80 }] });
+      await put('desired/pools/web/reals/r1', { address: '10.0.0.11', serverIds: [5, 4, 3, 2, 1] });
+      await put('desired/pools/web/reals/r2', { address: '10.0.0.12' });
+      const quic = { address: '192.0.2.0/24', port: 443, protocol: 'udp', pool: 'web' };
+      const clients = [{ prefix: '198.51.100.0/24', pool: 'web' }];
+      await put('desired/vips/quic', { ...quic, quic: 'katran', udpTimeout: '2m', icmpEcho: false, clients });
+      await put('desired/vips/web', { ...quic, protocol: 'tcp' });
+      expect((await get('vips')).stdout).toBe(
+        [
+          'VIP   ADDRESS       PORT  PROTOCOL  POOL  OPTIONS',
+          'quic  192.0.2.0/24  443   udp       web   udpTimeout=2m quic=katran icmpEcho=false clients=1',
+          'web   192.0.2.0/24  443   tcp       web   -',
+          '',
+        ].join('\n'),
+      );
+      expect((await get('pools')).stdout.split('\n')[1]).toContain('gue:6080,no-checksum  tcp:80/2s');
+      expect((await get('reals')).stdout).toBe(
+        [
+          'POOL  REAL  ADDRESS    WEIGHT  STATE   IDS',
+          'web   r1    10.0.0.11     100  active  1,2,3,4,…',
+          'web   r2    10.0.0.12     100  active  -',
+          '',
+        ].join('\n'),
+      );
+      const [first] = JSON.parse((await get('vips', '-o', 'json')).stdout) as unknown[];
+      expect(first).toEqual({
+        name: 'quic',
+        ...quic,
+        hash: '5-tuple',
+        flowCache: true,
+        udpTimeout: '2m',
+        quic: 'katran',
+        tcpServerId: false,
+        udpStableRouting: false,
+        icmpEcho: false,
+        fragments: 'drop',
+        clients,
+      });
+      const [pool] = JSON.parse((await get('pools', '-o', 'json')).stdout) as unknown[];
+      expect(pool).toMatchObject({ encap: 'gue', guePort: 6080, gueChecksum: false });
+    });
+
     it('shows reals with their overrides and what each LB has concluded', async () => {
       await apply(state);
       await fleet();
@@ -216,6 +259,7 @@ describe.skipIf(skipUnless(['etcd'], needEtcd()))('commands on a store', () => {
         address: '10.0.0.11',
         weight: 100,
         state: 'drain',
+        serverIds: [],
         observations: { lb1: 'up', lb2: null },
       });
     });

@@ -136,7 +136,7 @@ describe('check', () => {
   it('shows every mistake with place, value and fix', async () => {
     const path = await file(
       'bad.yaml',
-      `${good.replace('port: 443', 'prot: 443').replace('weight: 100', 'weight: 1001')}  api: {encap: gue}\nvip: {}\n`,
+      `${good.replace('port: 443', 'prot: 443').replace('weight: 100', 'weight: 1001')}  api: {encap: gre}\nvip: {}\n`,
     );
     const { code, stdout, stderr } = await pilotfish(['check', '-f', path]);
     expect([code, stdout]).toEqual([2, '']);
@@ -145,8 +145,8 @@ describe('check', () => {
         `PF_STATE: ${path} has 5 mistakes:`,
         '  vip: is not a known section (found {})',
         '    fix: did you mean "vips"?',
-        '  pools.api.encap: is not supported by this version (found "gue")',
-        '    fix: use "ipip"',
+        '  pools.api.encap: must be "ipip" or "gue" or "l2" (found "gre")',
+        '    fix: did you mean "gue"?',
         '  pools.web.reals.r1.weight: must be a whole number from 0 to 1000 (found 1001)',
         '    fix: choose a number from 0 to 1000',
         '  vips.web-443.prot: is not a known field (found 443)',

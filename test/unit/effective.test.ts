@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { effectiveReals } from '../../src/core/effective.ts';
-import type { Observation, Pool, Real, RealKey } from '../../src/core/model.ts';
+import type { Observation, Real, RealKey } from '../../src/core/model.ts';
 import { realKey, realStates } from '../../src/core/model.ts';
+import { pool as poolOf, real as realOf } from '../support/model.ts';
 
 type Member = Partial<Real> & { readonly verdict?: Observation };
 
@@ -12,10 +13,9 @@ function make(minHealthy: number, ...members: readonly Member[]) {
   const reals = members.map(({ verdict, ...real }, n): Real => {
     const address = `10.0.0.${n + 1}`;
     if (verdict !== undefined) verdicts.set(realKey('web', address), verdict);
-    return { id: `r${n + 1}`, address, weight: 100, state: 'active', ...real };
+    return realOf(address, real);
   });
-  const pool: Pool = { name: 'web', encap: 'ipip', checks: [], minHealthy, onDown: 'keep', removeAfterMs: 0, reals };
-  return effectiveReals(pool, verdicts);
+  return effectiveReals(poolOf('web', reals, { minHealthy }), verdicts);
 }
 
 const up: Member = { verdict: 'up' };
@@ -43,16 +43,7 @@ describe('effectiveReals', () => {
   });
 
   it('looks verdicts up by pool and address', () => {
-    const real: Real = { id: 'r', address: '10.0.0.1', weight: 1, state: 'active' };
-    const pool: Pool = {
-      name: 'web',
-      encap: 'ipip',
-      checks: [],
-      minHealthy: 0.5,
-      onDown: 'keep',
-      removeAfterMs: 0,
-      reals: [real],
-    };
+    const pool = poolOf('web', ['10.0.0.1']);
     expect(effectiveReals(pool, new Map([[realKey('other', '10.0.0.1'), 'up']])).reals).toEqual([]);
   });
 

@@ -2,12 +2,31 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { explainInForce } from '../../src/agent-explain.ts';
 import type { StateSources } from '../../src/agent-state.ts';
 import type { Explanation } from '../../src/core/explain.ts';
+import { flowHash, flowKeys } from '../../src/core/flow-hash.ts';
 import type { Observation } from '../../src/core/model.ts';
 import { realKey } from '../../src/core/model.ts';
+import { readFlow } from '../../src/core/packet-words.ts';
 import { encode, indexKey } from '../../src/dataplane/codec.ts';
 import { MemoryMapStore } from '../../src/dataplane/memory-store.ts';
-import { A, allUp, B, C, D, FLOWS, flow, hash, observations, since, slot, state } from '../support/explain.ts';
+import {
+  A,
+  allUp,
+  B,
+  C,
+  D,
+  entryOf,
+  flow,
+  flowCache,
+  hash,
+  observations,
+  seed,
+  since,
+  slot,
+  state,
+} from '../support/explain.ts';
 import { InForce, snapshotOf } from '../support/in-force.ts';
+
+const nowhere = (reason: string) => ({ reason, real: null, pool: null, path: null, sending: null });
 
 describe('what is in force', () => {
   let store: MemoryMapStore;
@@ -27,7 +46,7 @@ describe('what is in force', () => {
   }
 
   function explain(sources: StateSources, text = flow): Explanation {
-    return explainInForce(text, sources, FLOWS);
+    return explainInForce(text, sources, flowCache);
   }
 
   function withReals(reals: object, pool: object = {}): object {
@@ -38,13 +57,23 @@ describe('what is in force', () => {
     reals.find((real) => real.address === address)?.why;
 
   it('explains each step of a flow', async () => {
-    const forwarded = { reason: 'forwarded', real: A, pool: 'web', path: 'ring' };
+    const sending = {
+      encap: 'ipip',
+      outer: { source: '172.16.235.11', destination: A, sourcePort: null, destinationPort: null },
+      mac: '02:00:00:00:00:01',
+      overhead: 20,
+      largest: 1480,
+    };
+    const forwarded = { reason: 'forwarded', real: A, pool: 'web', path: 'ring', sending };
     expect(explain(await put(state))).toEqual({
       flow,
       vip: { name: 'web-443', address: '192.0.2.10', port: 443, protocol: 'tcp', match: 'exact port' },
       nearest: null,
+      ids: [],
+      client: null,
       pool: 'web',
       floor: false,
+      mode: '5-tuple',
       hash,
       slot,
       owner: A,
@@ -83,6 +112,7 @@ describe('what is in force', () => {
           why: 'drained by people: keeps the flows it has',
         },
       ],
+      cacheMode: '5-tuple',
       cache: [],
       nextPacket: [{ ...forwarded, cpu: null }],
       newConnection: forwarded,
@@ -105,7 +135,7 @@ describe('what is in force', () => {
   ])('names the nearest VIP of the address for %s', async (_what, text, nearest) => {
     const explained = explain(await put(state), text);
     expect(explained).toMatchObject({ vip: null, nearest, pool: null, hash: null, slot: null, reals: [], cache: [] });
-    expect(explained.newConnection).toEqual({ reason: 'not_vip', real: null, pool: null, path: null });
+    expect(explained.newConnection).toEqual(nowhere('not_vip'));
   });
 
   it('names no VIP where the address has none', async () => {
@@ -165,22 +195,21 @@ describe('what is in force', () => {
 
   it('explains an empty ring', async () => {
     const explained = explain(await put(state), 'tcp 1.2.3.4:5 > 192.0.2.11:22');
-    const none = { reason: 'no_real', real: null, pool: null, path: null };
+    const none = nowhere('no_real');
     expect(explained).toMatchObject({ pool: 'idle', owner: null, newConnection: none });
     expect(explained.nextPacket).toEqual([{ ...none, cpu: null }]);
   });
 
   it('explains a lack of the gateway', async () => {
     const explained = explain(await put(state, allUp, { gatewayMac: '00:00:00:00:00:00' }));
-    expect(explained.newConnection).toEqual({ reason: 'no_gateway', real: A, pool: 'web', path: 'ring' });
+    expect(explained.newConnection).toMatchObject({ reason: 'no_gateway', real: A, pool: 'web', path: 'ring' });
   });
 
   const number = ({ status }: StateSources, address: string): number =>
     [...(status.observed?.reals ?? [])].find(([, real]) => real.address === address)?.[0] ?? 0;
 
   function remember(real: number, generation: number): void {
-    const entry = (BigInt(`0x${hash}`) & 0xffffffffn) | (BigInt(real) << 32n) | (BigInt(generation) << 48n);
-    store.put('flows', indexKey(0), encode('pf_flow_bucket', { entry: [0n, 0n, 0n, entry] }));
+    store.put('flows', indexKey(0), encode('pf_flow_bucket', { entry: [0n, 0n, 0n, entryOf(real, generation)] }));
   }
 
   it('knows where the flow cache keeps a flow after its real was drained', async () => {
@@ -189,7 +218,7 @@ describe('what is in force', () => {
     remember(kept, 0);
     const explained = explain(await put(withReals({ r1: { address: A, state: 'drain' }, r4: { address: D } })));
     expect(explained.cache).toEqual([{ cpu: 0, real: { address: A, pool: 'web' } }]);
-    expect(explained.nextPacket).toEqual([
+    expect(explained.nextPacket).toMatchObject([
       { reason: 'forwarded', real: A, pool: 'web', path: 'cache', cpu: 0 },
       { reason: 'forwarded', real: D, pool: 'web', path: 'ring', cpu: null },
     ]);
@@ -201,6 +230,23 @@ describe('what is in force', () => {
     const explained = explain(await put(withReals({ r4: { address: D } })));
     expect(explained.cache).toEqual([{ cpu: 0, real: null }]);
     expect(explained.nextPacket.map(({ real }) => real)).toEqual([D]);
+  });
+
+  // 1 s less than 15 ticks of 2 s is 14 ticks.
+  it.each([
+    [0, A],
+    [14, A],
+    [15, null],
+  ])('tells a UDP flow that was silent for too long: %i ticks', async (ago, real) => {
+    const dns = { ...state, vips: { dns: { ...state.vips.dns, udpTimeout: '29s' } } };
+    const sources = await put(dns);
+    const text = 'udp 1.2.3.4:5 > 192.0.2.12:53';
+    const itsHash = flowHash(flowKeys(seed), readFlow(text), '5-tuple');
+    const entry = entryOf(number(sources, A), 0, itsHash, flowCache.tick() - ago);
+    store.put('flows', indexKey(0), encode('pf_flow_bucket', { entry: [entry] }));
+    expect(explain(sources, text).cache).toEqual([
+      { cpu: 0, real: real === null ? null : { address: real, pool: 'web' } },
+    ]);
   });
 
   it('names the pool of a remembered real that is not the VIP’s any more', async () => {

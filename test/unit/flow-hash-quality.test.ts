@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { addressFromBytes } from '../../src/core/address.ts';
 import { RING_SLOTS } from '../../src/core/data-plane.ts';
-import type { Flow } from '../../src/core/flow-hash.ts';
+import type { Flow, FlowMode } from '../../src/core/flow-hash.ts';
 import { flowHash, flowKeys, slotOf } from '../../src/core/flow-hash.ts';
 import { DEFAULT_SEED } from '../../src/core/seed.ts';
 
@@ -43,24 +43,35 @@ const patterns = {
   'both, even ports only': (i: number) => [i >> 6, 32_768 + 2 * (i & 63)],
 } as const;
 
-describe.each(families)('flow hash of $family', ({ bytes: length }) => {
+/** The bytes of `flowOf` that a mode looks at. */
+function countingBytes(mode: FlowMode, length: number): number[] {
+  const bytes = Array.from({ length: 2 * length + 4 }, (_, i) => i);
+  if (mode === 'pair') return bytes.slice(0, 2 * length);
+  if (mode === 'source') return bytes.slice(0, length);
+  return mode === 'dest-port' ? bytes.slice(-2) : bytes;
+}
+
+const modes = families
+  .flatMap((family) => (['5-tuple', 'source', 'dest-port', 'pair'] as const).map((mode) => ({ ...family, mode })));
+
+describe.each(modes)('flow hash of $family, mode $mode', ({ bytes: length, mode }) => {
   const keys = flowKeys(DEFAULT_SEED);
 
   it('flips every bit for every bit with even odds', () => {
     const samples = 250;
-    const inputs = (2 * length + 4) * 8;
-    const flips = new Float64Array(inputs * 64);
+    const inputs = countingBytes(mode, length).flatMap((byte) => Array.from({ length: 8 }, (_, bit) => [byte, bit]));
+    const flips = new Float64Array(inputs.length * 64);
     let state = 1;
     for (let n = 0; n < samples; n++) {
       const packet = Uint8Array.from({ length: 2 * length + 4 }, () => {
         state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
         return state >>> 24;
       });
-      const before = flowHash(keys, flowOf(packet, length));
-      for (let input = 0; input < inputs; input++) {
-        packet[input >> 3]! ^= 1 << (input & 7);
-        let difference = before ^ flowHash(keys, flowOf(packet, length));
-        packet[input >> 3]! ^= 1 << (input & 7);
+      const before = flowHash(keys, flowOf(packet, length), mode);
+      for (const [input, [byte = 0, bit = 0]] of inputs.entries()) {
+        packet[byte]! ^= 1 << bit;
+        let difference = before ^ flowHash(keys, flowOf(packet, length), mode);
+        packet[byte]! ^= 1 << bit;
         for (let output = 0; difference > 0n; output++, difference >>= 1n)
           if ((difference & 1n) === 1n) flips[input * 64 + output]!++;
       }
@@ -70,21 +81,52 @@ describe.each(families)('flow hash of $family', ({ bytes: length }) => {
     const mean = flips.reduce((sum, count) => sum + count, 0) / flips.length / samples;
     expect(mean).toBeCloseTo(0.5, 2);
   });
+});
 
-  it.each(Object.entries(patterns))('spreads %s evenly and without a collision', (_name, pattern) => {
-    const flows = 1 << 14;
-    const groups = new Float64Array(64);
-    const places = new Set<bigint>();
-    for (let i = 0; i < flows; i++) {
+/** Groups that the slots of as many flows fall into, and how many of the hashes differ in what the flow cache sees. */
+function spreadOf(flows: readonly Flow[], mode: FlowMode): { chiSquare: number; places: number } {
+  const keys = flowKeys(DEFAULT_SEED);
+  const groups = new Float64Array(64);
+  const places = new Set<bigint>();
+  for (const flow of flows) {
+    const hash = flowHash(keys, flow, mode);
+    groups[Math.floor((slotOf(hash) * 64) / RING_SLOTS)]!++;
+    places.add(BigInt.asUintN(52, hash));
+  }
+  const expected = flows.length / 64;
+  const chiSquare = groups.reduce((sum, count) => sum + (count - expected) ** 2 / expected, 0);
+  return { chiSquare, places: places.size };
+}
+
+/** 63 degrees of freedom: 63 is the mean, and one sample in a million exceeds this. */
+const MOST_UNEVEN = 130;
+
+describe.each(families)('slots of $family', ({ bytes: length }) => {
+  const flows = 1 << 14;
+
+  it.each(Object.entries(patterns))('are spread evenly and without a collision by %s', (_name, pattern) => {
+    const all = Array.from({ length: flows }, (_, i) => {
       const [host = 0, port = 0] = pattern(i);
-      const hash = flowHash(keys, client(length, host, port));
-      groups[Math.floor((slotOf(hash) * 64) / RING_SLOTS)]!++;
-      places.add(BigInt.asUintN(52, hash));
-    }
-    expect(places.size).toBe(flows);
-    const expected = flows / 64;
-    const chiSquare = groups.reduce((sum, count) => sum + (count - expected) ** 2 / expected, 0);
-    // 63 degrees of freedom: 63 is the mean, and one sample in a million exceeds 130.
-    expect(chiSquare).toBeLessThan(130);
+      return client(length, host, port);
+    });
+    const { chiSquare, places } = spreadOf(all, '5-tuple');
+    expect(places).toBe(flows);
+    expect(chiSquare).toBeLessThan(MOST_UNEVEN);
+  });
+
+  it.each(['source', 'pair'] as const)('are spread by sequential addresses in mode %s', (mode) => {
+    const { chiSquare, places } = spreadOf(
+      Array.from({ length: flows }, (_, i) => client(length, i, 40_000)),
+      mode,
+    );
+    expect(places).toBe(flows);
+    expect(chiSquare).toBeLessThan(MOST_UNEVEN);
+  });
+
+  it('are spread by sequential ports of the VIP in mode dest-port', () => {
+    const all = Array.from({ length: flows }, (_, i) => ({ ...client(length, 1, 40_000), destinationPort: i }));
+    const { chiSquare, places } = spreadOf(all, 'dest-port');
+    expect(places).toBe(flows);
+    expect(chiSquare).toBeLessThan(MOST_UNEVEN);
   });
 });

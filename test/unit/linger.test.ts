@@ -4,6 +4,8 @@ import { lingeringWithin, nextLingerEnd, nextLingering } from '../../src/core/li
 import { pool, real, snapshot } from '../support/model.ts';
 
 const none: Lingering = new Map();
+/** What else is remembered of a real of `web`. */
+const asItWas = { encap: { encap: 'ipip', guePort: 6080, gueChecksum: true }, serverIds: [] };
 const web = (...addresses: string[]) => snapshot([pool('web', addresses, { removeAfterMs: 1_000 })]);
 
 describe('lingering reals', () => {
@@ -13,7 +15,7 @@ describe('lingering reals', () => {
 
   it('keeps a removed real for removeAfter', () => {
     const after = nextLingering(none, web('10.0.0.1', '10.0.0.2'), web('10.0.0.1'), 500);
-    expect([...after.values()]).toEqual([{ pool: 'web', address: '10.0.0.2', until: 1_500 }]);
+    expect([...after.values()]).toEqual([{ pool: 'web', address: '10.0.0.2', ...asItWas, until: 1_500 }]);
     expect(nextLingerEnd(after)).toBe(1_500);
   });
 
@@ -27,7 +29,7 @@ describe('lingering reals', () => {
   it('does not start again with every later snapshot', () => {
     const first = nextLingering(none, web('10.0.0.1', '10.0.0.2'), web('10.0.0.1'), 0);
     const later = nextLingering(first, web('10.0.0.1'), web('10.0.0.1', '10.0.0.3'), 900);
-    expect([...later.values()]).toEqual([{ pool: 'web', address: '10.0.0.2', until: 1_000 }]);
+    expect([...later.values()]).toEqual([{ pool: 'web', address: '10.0.0.2', ...asItWas, until: 1_000 }]);
   });
 
   it('forgets a real that came back', () => {
@@ -38,10 +40,17 @@ describe('lingering reals', () => {
   it('outlives its pool, for as long as the pool said', () => {
     const gone = nextLingering(none, web('10.0.0.1', '10.0.0.2'), snapshot([]), 10);
     expect([...gone.values()]).toEqual([
-      { pool: 'web', address: '10.0.0.1', until: 1_010 },
-      { pool: 'web', address: '10.0.0.2', until: 1_010 },
+      { pool: 'web', address: '10.0.0.1', ...asItWas, until: 1_010 },
+      { pool: 'web', address: '10.0.0.2', ...asItWas, until: 1_010 },
     ]);
     expect(nextLingering(gone, snapshot([]), web('10.0.0.2'), 20).size).toBe(1);
+  });
+
+  it('remembers how a real is reached and its ids, whatever becomes of its pool', () => {
+    const gue = { encap: 'gue', guePort: 6_081, gueChecksum: false } as const;
+    const before = snapshot([pool('web', [real('10.0.0.1', { serverIds: [7] })], gue)]);
+    const [gone] = nextLingering(none, before, web('10.0.0.2'), 0).values();
+    expect(gone).toMatchObject({ encap: gue, serverIds: [7] });
   });
 
   it('leaves out a real that was in maintenance, whose flows are void already', () => {

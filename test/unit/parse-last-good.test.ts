@@ -112,6 +112,47 @@ describe('a pool', () => {
   });
 });
 
+describe('a pool of some clients', () => {
+  const split: Values = {
+    ...good,
+    'pools/near': {},
+    'vips/web': { ...web, clients: [{ prefix: '198.51.100.0/24', pool: 'near' }] },
+  };
+
+  it('takes the VIP with it when it is deleted, and brings it back', () => {
+    const { 'pools/near': _, ...without } = split;
+    const state = after(split, without);
+    expect(refused(state)).toEqual([['desired/vips/web: clients[0].pool', false]]);
+    expect(state.snapshot.vips.size).toBe(0);
+    expect(after(split, without, split).snapshot).toEqual(after(split).snapshot);
+  });
+
+  it('keeps its last good value with the VIP, whose clients stay', () => {
+    const state = after(split, { ...split, 'pools/near': '{' });
+    expect(refused(state)).toEqual([['desired/pools/near', true]]);
+    expect(state.snapshot.vips.get('web')?.clients).toEqual([{ prefix: '198.51.100.0/24', pool: 'near' }]);
+  });
+
+  it('that does not exist leaves the VIP as it was', () => {
+    const state = after(good, split, { ...split, 'vips/web': { ...web, clients: [{ prefix: '::/0', pool: 'x' }] } });
+    expect(state.snapshot.vips.get('web')?.clients).toHaveLength(1);
+    expect(refused(state)).toEqual([['desired/vips/web: clients[0].prefix', true]]);
+    const missing = after(good, { ...good, 'vips/web': { ...web, clients: [{ prefix: '10.0.0.0/8', pool: 'x' }] } });
+    expect(missing.snapshot.vips.get('web')?.clients).toEqual([]);
+    expect(refused(missing)).toEqual([['desired/vips/web: clients[0].pool', true]]);
+  });
+
+  it('that is new and loses takes its VIP back to the last good value', () => {
+    const taken = { r9: { address: '192.0.2.10' } };
+    const state = after(good, { ...split, 'pools/near': { reals: taken } });
+    expect(refused(state)).toEqual([
+      ['desired/pools/near: reals.r9.address', false],
+      ['desired/vips/web: clients[0].pool', true],
+    ]);
+    expect(state.snapshot.vips.get('web')?.clients).toEqual([]);
+  });
+});
+
 describe('of two keys that contradict one another', () => {
   const rival: Values = { 'vips/aaa': web };
 
@@ -136,7 +177,7 @@ describe('of two keys that contradict one another', () => {
 
   it('a changed one wins over a new one', () => {
     const state = after(good, { ...good, 'vips/web': { ...web, port: 8443 }, 'vips/aaa': { ...web, port: 8443 } });
-    expect([...state.snapshot.vips]).toEqual([['web', { name: 'web', ...web, port: 8443 }]]);
+    expect([...state.snapshot.vips.values()]).toEqual([expect.objectContaining({ name: 'web', ...web, port: 8443 })]);
   });
 
   it('a last good value that has to come back wins over what counted on its going', () => {
@@ -155,6 +196,55 @@ describe('of two keys that contradict one another', () => {
     expect(state.snapshot.vips.get('b')?.address).toBe('192.0.2.10');
   });
 
+  it('a server id stays with the real in force, and goes over when that gives it up', () => {
+    const r1 = (...serverIds: number[]) => ({ address: '10.0.0.11', serverIds });
+    const r0 = (...serverIds: number[]) => ({ address: '10.0.0.10', serverIds });
+    const before = { ...good, 'pools/web/reals/r1': r1(7, 8) };
+    const clash = after(before, { ...before, 'pools/web/reals/r0': r0(8) });
+    expect(refused(clash)).toEqual([['desired/pools/web/reals/r0: serverIds', false]]);
+    expect(clash.snapshot.pools.get('web')?.reals.map(({ id }) => id)).toEqual(['r1']);
+    const handed = after(before, { ...before, 'pools/web/reals/r0': r0(8), 'pools/web/reals/r1': r1(7) });
+    expect(refused(handed)).toEqual([]);
+  });
+
+  it('a changed real that takes an id of another keeps its own ones', () => {
+    const before = {
+      ...good,
+      'pools/web/reals/r1': { address: '10.0.0.11', serverIds: [1] },
+      'pools/web/reals/r2': { address: '10.0.0.12', serverIds: [2] },
+    };
+    const state = after(before, { ...before, 'pools/web/reals/r1': { address: '10.0.0.11', serverIds: [1, 2] } });
+    expect(refused(state)).toEqual([['desired/pools/web/reals/r1: serverIds', true]]);
+    expect(state.snapshot.pools.get('web')?.reals.map(({ serverIds }) => serverIds)).toEqual([[1], [2]]);
+  });
+
+  it('a VIP whose fragments are taken stays alone', () => {
+    const alone: Values = { ...good, 'vips/web': { ...web, fragments: 'hash' } };
+    const state = after(alone, { ...alone, 'vips/all': { ...web, port: 0 } });
+    expect(refused(state)).toEqual([['desired/vips/all: address', false]]);
+    const both: Values = {
+      ...good,
+      'pools/web': { checks: [{ type: 'tcp', port: 80 }] },
+      'vips/all': { ...web, port: 0 },
+    };
+    const late = after(both, { ...both, 'vips/web': { ...web, fragments: 'hash' } });
+    expect(refused(late)).toEqual([['desired/vips/web: fragments', true]]);
+    expect(late.snapshot.vips.get('web')?.fragments).toBe('drop');
+  });
+
+  it('a prefix in force keeps reals out, and a real in force keeps prefixes away', () => {
+    const net: Values = { ...good, 'vips/net': { ...web, address: '192.0.2.128/25' } };
+    const real = after(net, { ...net, 'pools/web/reals/r2': { address: '192.0.2.200' } });
+    expect(real.snapshot.rejected).toEqual([
+      expect.objectContaining({
+        path: 'desired/pools/web/reals/r2: address',
+        message: 'lies in the prefix of VIP "net"',
+      }),
+    ]);
+    const prefix = after(good, { ...good, 'vips/web': { ...web, address: '10.0.0.8/29' } });
+    expect(refused(prefix)).toEqual([['desired/vips/web: address', true]]);
+  });
+
   it('a real in force keeps its address against a VIP and against its pool’s inline reals', () => {
     const withVip = after(good, { ...good, 'vips/api': { ...web, address: '10.0.0.11' } });
     expect(refused(withVip)).toEqual([['desired/vips/api: address', false]]);
@@ -165,7 +255,7 @@ describe('of two keys that contradict one another', () => {
 });
 
 describe('limits', () => {
-  const limits = { vips: 2, pools: 1, reals: 2 };
+  const limits = { vips: 2, pools: 1, reals: 2, clients: 3 };
   const states = (...of: Values[]): ParsedState =>
     of.reduce<ParsedState | null>((previous, values) => parseState(keySet(values), revision, previous, limits), null)!;
 
@@ -189,6 +279,27 @@ describe('limits', () => {
     ]);
   });
 
+  it('count the client prefixes of all VIPs together', () => {
+    const clients = (of: number, count: number) =>
+      Array.from({ length: count }, (_, n) => ({ prefix: `198.51.${of}.${n}/32`, pool: 'web' }));
+    const full: Values = {
+      ...good,
+      'vips/dns': { ...web, protocol: 'udp', clients: clients(1, 2) },
+      'vips/web': { ...web, clients: clients(2, 1) },
+    };
+    const state = states(full, { ...full, 'vips/dns': { ...web, protocol: 'udp', clients: clients(1, 3) } });
+    expect(state.snapshot.vips.get('dns')?.clients).toHaveLength(2);
+    expect(state.snapshot.rejected).toEqual([
+      {
+        path: 'desired/vips/dns: clients',
+        value: '4',
+        message: 'exceeds the 3 client prefixes that one LB takes',
+        fix: 'remove client prefixes that are not used',
+        keptLastGood: true,
+      },
+    ]);
+  });
+
   it('are those of the design, and such a state is parsed', () => {
     const values: Record<string, unknown> = {};
     const address = (of: number, i: number): string => `${of}.0.${i >> 8}.${i & 255}`;
@@ -198,7 +309,7 @@ describe('limits', () => {
     for (let i = 0; i < defaultLimits.vips; i++)
       values[`vips/v${i}`] = { address: address(20, i + 1), port: 80, protocol: 'tcp', pool: `p${i % 1_024}` };
     const { snapshot } = parse(values);
-    expect(defaultLimits).toEqual({ vips: 4_096, pools: 1_024, reals: 16_384 });
+    expect(defaultLimits).toEqual({ vips: 4_096, pools: 1_024, reals: 16_384, clients: 100_000 });
     expect(snapshot.rejected).toEqual([]);
     expect([snapshot.vips.size, snapshot.pools.size]).toEqual([4_096, 1_024]);
     const more = { ...values, 'vips/one-more': { address: '30.0.0.1', port: 80, protocol: 'tcp', pool: 'p0' } };

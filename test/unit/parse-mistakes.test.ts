@@ -3,13 +3,16 @@ import { good, rejections, type Values, web } from '../support/desired.ts';
 
 type Mistake = readonly [what: string, written: Values, path: string, value: string, message: string, fix: string];
 
+const udp = { ...web, address: '192.0.2.53', protocol: 'udp' };
+const near = (prefix: string) => ({ prefix, pool: 'web' });
+
 // biome-ignore format: one mistake a line
 const mistakes: readonly Mistake[] = [
   ['no JSON', { 'vips/web': '{' }, 'vips/web', '"{"', 'is not JSON: ', 'write the value as a JSON object'],
-  ['no object', { 'vips/web': '[]' }, 'vips/web', '[]', 'must be an object', 'write a VIP as an object with the fields address, port, protocol, pool'],
+  ['no object', { 'vips/web': '[]' }, 'vips/web', '[]', 'must be an object', 'write a VIP as an object with the fields address, port, protocol, pool, hash, flowCache, udpTimeout, quic, tcpServerId, udpStableRouting, icmpEcho, fragments, …'],
   ['an unknown field', { 'vips/web': { ...web, prot: 1 } }, 'vips/web: prot', '1', 'is not a known field', 'did you mean "port"?'],
-  ['a far-off field', { 'vips/web': { ...web, comment: 1 } }, 'vips/web: comment', '1', 'is not a known field', 'remove it; the fields here are address, port, protocol, pool'],
-  ['an unknown field __proto__', { 'vips/web': `{"__proto__":1,${JSON.stringify(web).slice(1)}` }, 'vips/web: __proto__', '1', 'is not a known field', 'remove it; the fields here are address, port, protocol, pool'],
+  ['a far-off field', { 'vips/web': { ...web, comment: 1 } }, 'vips/web: comment', '1', 'is not a known field', 'remove it; the fields here are address, port, protocol, pool, hash, flowCache, udpTimeout, quic, tcpServerId, udpStableRouting, icmpEcho, fragments, …'],
+  ['an unknown field __proto__', { 'vips/web': `{"__proto__":1,${JSON.stringify(web).slice(1)}` }, 'vips/web: __proto__', '1', 'is not a known field', 'remove it; the fields here are address, port, protocol, pool, hash, flowCache, udpTimeout, quic, tcpServerId, udpStableRouting, icmpEcho, fragments, …'],
   ['a missing field', { 'vips/web': { ...web, port: undefined } }, 'vips/web: port', 'nothing', 'is missing', 'add it, for example "port": 443'],
   ['a quoted number', { 'vips/web': { ...web, port: '443' } }, 'vips/web: port', '"443"', 'must be a whole number from 0 to 65535', 'write 443 without quotes'],
   ['a port out of range', { 'vips/web': { ...web, port: 65_536 } }, 'vips/web: port', '65536', 'must be a whole number from 0 to 65535', 'choose a number from 0 to 65535'],
@@ -17,14 +20,51 @@ const mistakes: readonly Mistake[] = [
   ['a short word', { 'vips/web': { ...web, protocol: 'tpc' } }, 'vips/web: protocol', '"tpc"', 'must be "tcp" or "udp"', 'use one of: tcp, udp'],
   ['a near word', { 'pools/web/reals/r1': { address: '10.0.0.11', state: 'drian' } }, 'pools/web/reals/r1: state', '"drian"', 'must be "active" or "drain" or "maintenance"', 'did you mean "drain"?'],
   ['a text that is no address', { 'vips/web': { ...web, address: 'www' } }, 'vips/web: address', '"www"', 'is not an IP address', 'write an address such as 192.0.2.10'],
-  ['a prefix as VIP', { 'vips/web': { ...web, address: '192.0.2.0/24' } }, 'vips/web: address', '"192.0.2.0/24"', 'is a prefix, which is not supported by this version', 'write a single address such as 192.0.2.0'],
   ['a link-local VIP', { 'vips/web': { ...web, address: 'fe80::1' } }, 'vips/web: address', '"fe80::1"', 'is a link-local address', 'write the address of a host'],
   ['an outer source without room for the hash', { settings: { outerSource: { v6: '100::/48' } } }, 'settings: outerSource.v6', '"100::/48"', 'is shorter than /64', 'write a prefix such as 100::/64'],
   ['a multicast VIP', { 'vips/web': { ...web, address: '224.0.0.1' } }, 'vips/web: address', '"224.0.0.1"', 'is a multicast address', 'write the address of a host'],
   ['a loopback real', { 'pools/web/reals/r1': { address: '127.0.0.1' } }, 'pools/web/reals/r1: address', '"127.0.0.1"', 'is a loopback address', 'write the address of a host'],
-  ['a mode of later', { 'vips/web': { ...web, hash: 'source' } }, 'vips/web: hash', '"source"', 'is not supported by this version', 'remove it, or write "5-tuple"'],
-  ['a field of later', { 'vips/web': { ...web, icmpEcho: true } }, 'vips/web: icmpEcho', 'true', 'is not supported by this version', 'remove it'],
-  ['an encap of later', { 'pools/web': { encap: 'gue' } }, 'pools/web: encap', '"gue"', 'is not supported by this version', 'use "ipip"'],
+  ['a VIP prefix that is not aligned', { 'vips/web': { ...web, address: '192.0.2.10/24' } }, 'vips/web: address', '"192.0.2.10/24"', 'has bits set after the first 24', 'write 192.0.2.0/24'],
+  ['an IPv6 VIP prefix that is not aligned', { 'vips/web': { ...web, address: '2001:db8::1/64' } }, 'vips/web: address', '"2001:db8::1/64"', 'has bits set after the first 64', 'write 2001:db8::/64'],
+  ['a VIP prefix that is too long', { 'vips/web': { ...web, address: '192.0.2.0/33' } }, 'vips/web: address', '"192.0.2.0/33"', 'must be an address, a slash and a length', 'write a prefix such as 172.16.0.0/16 or 100::/64'],
+  ['a VIP prefix of all addresses', { 'vips/web': { ...web, address: '0.0.0.0/0' } }, 'vips/web: address', '"0.0.0.0/0"', 'is every address there is', 'write prefixes of at least one bit'],
+  ['a multicast VIP prefix', { 'vips/web': { ...web, address: '224.0.0.0/24' } }, 'vips/web: address', '"224.0.0.0/24"', 'is a multicast address', 'write a prefix of hosts'],
+  ['a loopback VIP written as a prefix', { 'vips/web': { ...web, address: '127.0.0.1/32' } }, 'vips/web: address', '"127.0.0.1/32"', 'is a loopback address', 'write the address of a host'],
+  ['a hash mode', { 'vips/web': { ...web, hash: 'sorce' } }, 'vips/web: hash', '"sorce"', 'must be "5-tuple" or "source" or "dest-port"', 'did you mean "source"?'],
+  ['a switch in words', { 'vips/web': { ...web, flowCache: 'off' } }, 'vips/web: flowCache', '"off"', 'must be true or false', 'write true or false'],
+  ['a switch in quotes', { 'vips/web': { ...web, icmpEcho: 'false' } }, 'vips/web: icmpEcho', '"false"', 'must be true or false', 'write false without quotes'],
+  ['a short UDP timeout', { 'vips/dns': { ...udp, udpTimeout: '1s' } }, 'vips/dns: udpTimeout', '"1s"', 'must be a duration from 2s to 30m', 'choose a value from 2s to 30m'],
+  ['a long UDP timeout', { 'vips/dns': { ...udp, udpTimeout: '31m' } }, 'vips/dns: udpTimeout', '"31m"', 'must be a duration from 2s to 30m', 'choose a value from 2s to 30m'],
+  ['a QUIC mode', { 'vips/dns': { ...udp, quic: 'on' } }, 'vips/dns: quic', '"on"', 'must be "off" or "katran" or "quic-lb"', 'use one of: off, katran, quic-lb'],
+  ['QUIC over TCP', { 'vips/web': { ...web, quic: 'katran' } }, 'vips/web: quic', '"katran"', 'is for udp alone', 'remove it, or make the protocol "udp"'],
+  ['stable routing over TCP', { 'vips/web': { ...web, udpStableRouting: true } }, 'vips/web: udpStableRouting', 'true', 'is for udp alone', 'remove it, or make the protocol "udp"'],
+  ['ids in TCP options of UDP', { 'vips/dns': { ...udp, tcpServerId: true } }, 'vips/dns: tcpServerId', 'true', 'is for tcp alone', 'remove it, or make the protocol "tcp"'],
+  ['a fragment mode', { 'vips/web': { ...web, fragments: 'accept' } }, 'vips/web: fragments', '"accept"', 'must be "drop" or "hash"', 'use one of: drop, hash'],
+  ['fragments hashed by a port', { 'vips/web': { ...web, fragments: 'hash', hash: 'dest-port' } }, 'vips/web: fragments', '"hash"', 'cannot be "hash" where hash is "dest-port": fragments have no port', 'remove one of the two'],
+  ['fragments of two VIPs', { 'vips/zeb': { ...web, port: 80, pool: 'own', fragments: 'hash' }, 'pools/own': {} }, 'vips/zeb: fragments', '"hash"', 'lets no other VIP be at 192.0.2.10 tcp, and VIP "web" is there', 'remove it, or use an address without another VIP'],
+  ['a VIP beside one whose fragments are taken', { 'vips/all': { ...web, port: 0, pool: 'own', fragments: 'hash' }, 'pools/own': { checks: [{ type: 'tcp', port: 80 }] } }, 'vips/web: address', '"192.0.2.10"', 'has VIP "all", whose fragments "hash" lets no other be there', 'use another address, or remove fragments from VIP "all"'],
+  ['clients as an object', { 'vips/web': { ...web, clients: {} } }, 'vips/web: clients', '{}', 'must be a list', 'write a list: [{"prefix": "198.51.100.0/24", "pool": "near"}]'],
+  ['a client as a text', { 'vips/web': { ...web, clients: ['198.51.100.0/24'] } }, 'vips/web: clients[0]', '"198.51.100.0/24"', 'must be an object', 'write a client prefix as an object with the fields prefix, pool'],
+  ['a client without a pool', { 'vips/web': { ...web, clients: [{ prefix: '198.51.100.0/24' }] } }, 'vips/web: clients[0].pool', 'nothing', 'is missing', 'add it, for example "pool": "near"'],
+  ['a client that is misspelt', { 'vips/web': { ...web, clients: [{ prefix: '198.51.100.0/24', pol: 'web' }] } }, 'vips/web: clients[0].pol', '"web"', 'is not a known field', 'did you mean "pool"?'],
+  ['a client prefix that is not aligned', { 'vips/web': { ...web, clients: [near('198.51.100.7/24')] } }, 'vips/web: clients[0].prefix', '"198.51.100.7/24"', 'has bits set after the first 24', 'write 198.51.100.0/24'],
+  ['a client address', { 'vips/web': { ...web, clients: [near('198.51.100.7')] } }, 'vips/web: clients[0].prefix', '"198.51.100.7"', 'must be an address, a slash and a length', 'write a prefix such as 172.16.0.0/16 or 100::/64'],
+  ['a client prefix of the other family', { 'vips/web': { ...web, clients: [near('198.51.100.0/24'), near('2001:db8::/32')] } }, 'vips/web: clients[1].prefix', '"2001:db8::/32"', 'must be an IPv4 prefix, since the VIP’s address is one of IPv4', 'remove it, or move it to a VIP of its own family'],
+  ['a client prefix twice', { 'vips/six': { ...udp, address: '2001:db8::10', clients: [near('2001:DB8:1::/48'), near('2001:db8::/48'), near('2001:db8:1::/48')] } }, 'vips/six: clients[2].prefix', '"2001:db8:1::/48"', 'is the prefix of clients[0] too', 'keep one of the two'],
+  ['clients for a pool that does not exist', { 'vips/web': { ...web, clients: [{ prefix: '198.51.100.0/24', pool: 'web' }, { prefix: '10.9.0.0/16', pool: 'near' }] } }, 'vips/web: clients[1].pool', '"near"', 'pool "near" does not exist', 'add pool "near", or name one that exists'],
+  ['clients for a pool that is refused', { 'pools/near': '{', 'vips/web': { ...web, clients: [{ prefix: '10.9.0.0/16', pool: 'near' }] } }, 'vips/web: clients[0].pool', '"near"', 'pool "near" is refused itself', 'mend pool "near" first'],
+  ['clients for a pool that is checked at another port', { 'vips/zeb': { ...web, port: 80, pool: 'own', clients: [near('198.51.100.0/24')] }, 'pools/own': {} }, 'vips/zeb: port', '80', 'is not the port of VIP "web", and pool "web" is checked at the port of its VIPs', 'give the checks of pool "web" a port'],
+  ['an encap', { 'pools/web': { encap: 'l3' } }, 'pools/web: encap', '"l3"', 'must be "ipip" or "gue" or "l2"', 'did you mean "l2"?'],
+  ['a GUE port', { 'pools/web': { encap: 'gue', guePort: 0 } }, 'pools/web: guePort', '0', 'must be a whole number from 1 to 65535', 'choose a number from 1 to 65535'],
+  ['a GUE port without GUE', { 'pools/web': { guePort: 6080 } }, 'pools/web: guePort', '6080', 'has no effect with encap "ipip"', 'remove it, or make encap "gue"'],
+  ['a GUE checksum without GUE', { 'pools/web': { encap: 'l2', gueChecksum: false } }, 'pools/web: gueChecksum', 'false', 'has no effect with encap "l2"', 'remove it, or make encap "gue"'],
+  ['a single server id', { 'pools/web/reals/r1': { address: '10.0.0.11', serverIds: 7 } }, 'pools/web/reals/r1: serverIds', '7', 'must be a list', 'write a list of numbers, such as [7]'],
+  ['the server id 0', { 'pools/web/reals/r1': { address: '10.0.0.11', serverIds: [7, 0] } }, 'pools/web/reals/r1: serverIds[1]', '0', 'must be a whole number from 1 to 4294967295', 'choose a number from 1 to 4294967295'],
+  ['a server id of more than 32 bits', { 'pools/web/reals/r1': { address: '10.0.0.11', serverIds: [4_294_967_296] } }, 'pools/web/reals/r1: serverIds[0]', '4294967296', 'must be a whole number from 1 to 4294967295', 'choose a number from 1 to 4294967295'],
+  ['a server id twice', { 'pools/web/reals/r1': { address: '10.0.0.11', serverIds: [7, 8, 7] } }, 'pools/web/reals/r1: serverIds[2]', '7', 'is there twice', 'keep one of the two'],
+  ['one server id of two inline reals', { 'pools/web': { reals: { a: { address: '10.0.0.12', serverIds: [7] }, b: { address: '10.0.0.13', serverIds: [6, 7] } } } }, 'pools/web: reals.b.serverIds', '[6,7]', '7 names real "a" too', 'keep one of the two'],
+  ['one server id of two reals', { 'pools/web/reals/r2': { address: '10.0.0.12', serverIds: [8, 7] }, 'pools/web/reals/r1': { address: '10.0.0.11', serverIds: [7] } }, 'pools/web/reals/r2: serverIds', '7', '7 names real web/r1 already', 'give every real ids of its own'],
+  ['one server id of one server in two pools', { 'pools/zoo': { reals: { r1: { address: '10.0.0.11', serverIds: [7] } } }, 'pools/web/reals/r1': { address: '10.0.0.11', serverIds: [7] } }, 'pools/zoo: reals.r1.serverIds', '7', '7 names real web/r1 already', 'give every real ids of its own'],
   ['slowStart', { 'pools/web': { slowStart: { steps: 4 } } }, 'pools/web: slowStart', '{"steps":4}', 'is not supported by this version', 'remove it'],
   ['agreement', { 'pools/web': { agreement: 'majority' } }, 'pools/web: agreement', '"majority"', 'is not supported by this version', 'remove it, or write "local"'],
   ['reals of Consul', { 'pools/web': { reals: { consul: { service: 'web' } } } }, 'pools/web: reals.consul', '{"service":"web"}', 'is not supported by this version', 'write each real with its address'],
@@ -59,6 +99,9 @@ const mistakes: readonly Mistake[] = [
   ['two reals with one address', { 'pools/web/reals/r2': { address: '10.0.0.11' } }, 'pools/web/reals/r2: address', '"10.0.0.11"', 'is the address of real "r1" of the same pool', 'keep one of the two'],
   ['one id inline and as a key', { 'pools/web': { reals: { r1: { address: '10.0.0.12' } } } }, 'pools/web/reals/r1', '"r1"', 'is a real of the pool already', 'write each real either in its pool or as its own key'],
   ['a VIP at a real', { 'vips/api': { ...web, address: '10.0.0.11' } }, 'vips/api: address', '"10.0.0.11"', 'is the address of real web/r1', 'use an address that no real has'],
+  ['a VIP prefix around a real', { 'vips/api': { ...web, address: '10.0.0.0/28' } }, 'vips/api: address', '"10.0.0.0/28"', 'contains the address of real web/r1', 'use a prefix that no real is in'],
+  ['two VIPs of one prefix', { 'vips/zeb': { ...web, address: '192.0.2.0/24' }, 'vips/web': { ...web, address: '192.0.2.0/24' } }, 'vips/zeb: address', '"192.0.2.0/24"', '192.0.2.0/24 port 443 tcp is VIP "web" already', 'change address, port or protocol of one of the two'],
+  ['an address and its longest prefix', { 'vips/zeb': { ...web, address: '192.0.2.10/32' } }, 'vips/zeb: address', '"192.0.2.10"', '192.0.2.10 port 443 tcp is VIP "web" already', 'change address, port or protocol of one of the two'],
   ['VIPs whose ports differ', { 'vips/zeb': { ...web, port: 80 } }, 'vips/zeb: port', '80', 'is not the port of VIP "web", and pool "web" is checked at the port of its VIPs', 'give the checks of pool "web" a port'],
   ['a VIP for every port', { 'vips/web': { ...web, port: 0 } }, 'vips/web: port', '0', 'stands for every port, and pool "web" is checked at the port of its VIPs', 'give the checks of pool "web" a port'],
 ];
@@ -104,10 +147,22 @@ describe('several mistakes', () => {
     ]);
   });
 
+  it('are cut off where clients have a great many', () => {
+    const clients = Array.from({ length: 1_000 }, () => near('198.51.101.0/23'));
+    const found = rejections({ ...good, 'vips/web': { ...web, clients } });
+    expect(found.map(({ path }) => path)).toEqual([
+      ...Array.from({ length: 20 }, (_, n) => `desired/vips/web: clients[${n}].prefix`),
+      'desired/vips/web: clients',
+    ]);
+    expect(found.at(-1)?.message).toBe('may have more mistakes, further on');
+    const six = Array.from({ length: 1_000 }, (_, n) => near(`2001:db8:${n}::/48`));
+    expect(rejections({ ...good, 'vips/web': { ...web, clients: six } })).toHaveLength(20);
+  });
+
   it('are not repeated for each real of a pool that is refused', () => {
     const found = rejections({ ...good, 'pools/web': { encap: 'gre' } });
     expect(found.map(({ path, message }) => [path, message])).toEqual([
-      ['desired/pools/web: encap', 'must be "ipip"'],
+      ['desired/pools/web: encap', 'must be "ipip" or "gue" or "l2"'],
       ['desired/vips/web: pool', 'pool "web" is refused itself'],
     ]);
   });

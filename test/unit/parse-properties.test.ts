@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { addressBytes } from '../../src/core/address.ts';
 import type { Snapshot } from '../../src/core/model.ts';
 import { parseState } from '../../src/core/parse-state.ts';
 import { keySet, parse, revision } from '../support/desired.ts';
@@ -8,11 +9,27 @@ const name = fc.constantFrom('a', 'b', 'c');
 
 const address = fc.constantFrom('192.0.2.1', '192.0.2.2', '10.0.0.1', '10.0.0.2', '::1', '224.0.0.1', 'x');
 
+const client = fc.record({ prefix: fc.constantFrom('10.0.0.0/8', '10.1.0.0/16', '::/0'), pool: name });
 const vip = fc.record(
-  { address, port: fc.constantFrom(0, 80, 443, -1), protocol: fc.constantFrom('tcp', 'udp', 'ip'), pool: name },
+  {
+    address: fc.oneof(address, fc.constantFrom('192.0.2.0/30', '192.0.2.2/31', '10.0.0.2/32')),
+    port: fc.constantFrom(0, 80, 443, -1),
+    protocol: fc.constantFrom('tcp', 'udp', 'ip'),
+    pool: name,
+    quic: fc.constantFrom('off', 'katran'),
+    fragments: fc.constantFrom('drop', 'hash'),
+    clients: fc.array(client, { maxLength: 2 }),
+  },
   { requiredKeys: ['address', 'port'] },
 );
-const real = fc.record({ address, weight: fc.constantFrom(0, 1, 1_001) }, { requiredKeys: ['address'] });
+const real = fc.record(
+  {
+    address,
+    weight: fc.constantFrom(0, 1, 1_001),
+    serverIds: fc.array(fc.integer({ min: 0, max: 5 }), { maxLength: 2 }),
+  },
+  { requiredKeys: ['address'] },
+);
 const pool = fc.record(
   {
     checks: fc.array(fc.record({ type: fc.constant('tcp'), port: fc.constantFrom(80, 0) }, { requiredKeys: ['type'] })),
@@ -56,6 +73,14 @@ const soup = fc
     ),
   )
   .map((entries) => new Map(entries));
+
+/** Of the IPv4 prefixes and the addresses above. */
+function covers(prefix: string, one: string): boolean {
+  const [network = '', length = '32'] = prefix.split('/');
+  if (network.includes(':') || one.includes(':')) return network === one;
+  const bits = (text: string): number => Buffer.from(addressBytes(text)).readUInt32BE();
+  return (bits(network) ^ bits(one)) >>> (32 - Number(length)) === 0 || network === one;
+}
 
 function inForce({ settings, vips, pools }: Snapshot): unknown {
   return { settings, vips: [...vips], pools: [...pools] };
@@ -106,10 +131,18 @@ describe('parseState', () => {
         for (const v of vips.values()) {
           const p = pools.get(v.pool);
           expect(p).toBeDefined();
-          expect(reals.map((r) => r.address)).not.toContain(v.address);
-          const ports = new Set([...vips.values()].filter((w) => w.pool === v.pool).map((w) => w.port));
-          if (p?.checks.some((check) => check.port === null)) expect([ports.size, ports.has(0)]).toEqual([1, false]);
+          expect(reals.filter((r) => covers(v.address, r.address))).toEqual([]);
+          const rivals = [...vips.values()].filter((w) => w.address === v.address && w.protocol === v.protocol);
+          if (v.fragments === 'hash') expect(rivals).toEqual([v]);
+          for (const { pool: other } of v.clients) expect(pools.get(other)).toBeDefined();
         }
+        for (const p of pools.values()) {
+          const users = [...vips.values()].filter((v) => v.pool === p.name || v.clients.some((c) => c.pool === p.name));
+          const ports = new Set(users.map((v) => v.port));
+          if (p.checks.some((check) => check.port === null)) expect(ports.size < 2 && !ports.has(0)).toBe(true);
+        }
+        const ids = reals.flatMap((r) => r.serverIds);
+        expect(new Set(ids).size).toBe(ids.length);
       }),
     );
   });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { MapOp, Observed, VipId } from '../../src/core/data-plane.ts';
+import type { MapOp, Observed, VipId, VipRecord } from '../../src/core/data-plane.ts';
 import { splitVipId, vipId } from '../../src/core/data-plane.ts';
 import { PilotfishError } from '../../src/core/errors.ts';
 import { applied } from '../../src/core/observed.ts';
@@ -27,7 +27,9 @@ function expectSound(states: readonly Observed[]): void {
 }
 
 function placesOf(target: Target): Set<string> {
-  return new Set([...target.pools.values(), ...target.leaving].flatMap((p) => p.reals.map((a) => `${p.name}|${a}`)));
+  return new Set(
+    [...target.pools.values(), ...target.leaving].flatMap((p) => p.reals.map((r) => `${p.name}|${r.address}`)),
+  );
 }
 
 /** The number of each real; of two the one that comes first. No slot can name number 0. */
@@ -37,18 +39,46 @@ function held({ pools, reals }: Observed): Map<string, number> {
   return new Map(places.filter(([, number]) => number > 0).reverse());
 }
 
-/** What maps say that were empty, once the target is in them, and reals that were there and keep their flows. */
+/**
+ * What maps say that were empty, once the target is in them, and reals that were there and keep their flows. Ids name
+ * lingering reals only where those were there.
+ */
 function expectReached(target: Target, before: Observed, after: Observed): void {
   expect([...unsound(after)]).toEqual([]);
   const fresh = meaningOf(applied(emptyMaps(), plan(target, emptyMaps())));
   const leaving = target.leaving.map(({ name }) => name).filter((name) => before.pools.has(name));
-  const { reals, pools, rings, ...rest } = meaningOf(after);
-  expect(rest).toEqual({ settings: fresh.settings, addresses: fresh.addresses, vips: fresh.vips });
+  const { reals, pools, rings, serverIds, ...rest } = meaningOf(after);
+  expect(rest).toEqual({ settings: fresh.settings, tunnels: fresh.tunnels, vips: fresh.vips });
   expect(rings.filter(([name]) => !leaving.includes(name))).toEqual(fresh.rings);
   expect(rings.filter(([name]) => leaving.includes(name)).every(([, ring]) => ring.members.length === 0)).toBe(true);
   expect(pools).toEqual([...fresh.pools, ...leaving].sort());
   const kept = placesOf(target).intersection(new Set(held(before).keys()));
-  expect(reals).toEqual([...new Set([...fresh.reals, ...kept])].sort());
+  const live = new Set([...fresh.reals.map(([real]) => real), ...kept]);
+  const wanted = [...target.pools.values(), ...target.leaving].flatMap(({ name, reals }) =>
+    reals.map(({ address, encap }) => [`${name}|${address}`, encap] as const),
+  );
+  expect(Object.fromEntries(reals)).toEqual(Object.fromEntries(wanted.filter(([real]) => live.has(real))));
+  expect(reals.length).toBe(live.size);
+  const named = [...target.serverIds].flatMap(([pool, ids]) =>
+    [...ids].filter(([, real]) => live.has(real)).map(([id, real]) => [`${pool}|${id}`, real] as const),
+  );
+  expect(Object.fromEntries(serverIds)).toEqual(Object.fromEntries(named));
+}
+
+/** Numbers of VIPs stay, and one that is new was free before. */
+function expectVipNumbers({ directory, fresh }: Extract<MapOp, { op: 'swap-directory' }>, now: Observed): void {
+  const before = now.directory?.vips ?? new Map<VipId, VipRecord>();
+  const used = [...before.values()].map(({ number }) => number);
+  const numbers = [...directory.vips.values()].map(({ number }) => number);
+  expect(new Set(numbers).size).toBe(numbers.length);
+  for (const [id, { number }] of directory.vips) {
+    expect(number).toBeLessThan(now.limits.vips);
+    const had = before.get(id);
+    if (had !== undefined) expect(number).toBe(had.number);
+    else expect(used).not.toContain(number);
+    expect(fresh.includes(number)).toBe(had === undefined);
+  }
+  expect(fresh.filter((number) => !numbers.includes(number))).toEqual([]);
 }
 
 /** Numbers are taken only when free and in range, and reals’ numbers under the generation that is due. */
@@ -56,26 +86,26 @@ function expectNumbers(ops: readonly MapOp[], from: Observed): void {
   let now = from;
   for (const op of ops) {
     if (op.op === 'put-real') {
-      expect(now.reals.has(op.number)).toBe(false);
+      const { encap, ...real } = op.real;
+      const { encap: before, ...had } = now.reals.get(op.number) ?? { encap: null };
       expect(op.number).toBeGreaterThan(0);
       expect(op.number).toBeLessThan(now.limits.reals);
-      expect(op.real.generation).toBe(now.freed.get(op.number) ?? 0);
+      expect(op.fresh).toBe(before === null);
+      if (op.fresh) expect(real.generation).toBe(now.freed.get(op.number) ?? 0);
+      else expect([real, encap]).toEqual([had, expect.not.objectContaining(before ?? {})]);
     } else if (op.op === 'void-real') {
       expect(op.generation).toBe(((now.reals.get(op.number)?.generation ?? Number.NaN) + 1) % 256);
     } else if (op.op === 'name-pool') {
       const used = [...now.pools.values(), ...now.rings.keys()];
-      for (const { pool } of [...now.reals.values(), ...now.vips.values()]) used.push(pool);
+      for (const { pool } of now.reals.values()) used.push(pool);
+      for (const { pool, clients } of now.directory?.vips.values() ?? [])
+        used.push(pool, ...clients.map((client) => client.pool));
       expect(used).not.toContain(op.pool);
       expect(op.pool).toBeLessThan(now.limits.pools);
-    } else if (op.op === 'put-vip') {
-      const others = [...now.vips].filter(([id]) => id !== vipId(op.vip)).map(([, { number }]) => number);
-      expect(others).not.toContain(op.record.number);
-      expect(op.record.number).toBeLessThan(now.limits.vips);
-      expect(op.fresh).toBe(!now.vips.has(vipId(op.vip)));
+    } else if (op.op === 'swap-directory') {
+      expectVipNumbers(op, now);
     }
     now = applied(now, [op]);
-    expect(now.vips.size).toBeLessThanOrEqual(now.limits.vips);
-    expect(now.addresses.size).toBeLessThanOrEqual(now.limits.vips);
   }
 }
 
@@ -83,13 +113,18 @@ function expectNumbers(ops: readonly MapOp[], from: Observed): void {
 function fits(target: Target, maps: Observed): boolean {
   const { limits, pools } = maps;
   const members = [...target.pools.values()].flatMap((p) => p.ring.map(({ address }) => `${p.name}|${address}`));
+  const lingering = [...target.pools.values()].flatMap((p) =>
+    p.reals.filter(({ lingers }) => lingers).map(({ address }) => `${p.name}|${address}`),
+  );
+  const named = new Set<string>([...target.serverIds.values()].flatMap((ids) => [...ids.values()]));
   const leaving = target.leaving.filter(({ name }) => pools.has(name));
   return (
     target.vips.size <= limits.vips &&
     target.pools.size + leaving.length <= limits.pools &&
     placesOf(target)
       .intersection(new Set(held(maps).keys()))
-      .union(new Set(members)).size < limits.reals
+      .union(new Set(members))
+      .union(named.difference(new Set(lingering))).size < limits.reals
   );
 }
 
@@ -104,9 +139,9 @@ function half(op: MapOp, now: Observed, mask: number): Observed {
 }
 
 /** Who gets an answer, by port; 1 stands for all ports without a VIP of their own. */
-function servedPorts({ vips }: Observed): Set<VipId> {
+function servedPorts({ directory }: Observed): Set<VipId> {
   const served = new Set<VipId>();
-  for (const id of vips.keys()) {
+  for (const id of directory?.vips.keys() ?? []) {
     const { port, ...vip } = splitVipId(id);
     for (const covered of port === 0 ? [1, 80, 443] : [port]) served.add(vipId({ ...vip, port: covered }));
   }
@@ -195,8 +230,10 @@ describe('a plan', () => {
           } catch (error) {
             expect(error).toBeInstanceOf(PilotfishError);
           }
-          const touched = ops.flatMap((op) => (op.op === 'put-real' || op.op === 'void-real' ? [op.number] : []));
-          for (const [place, number] of held(maps)) if (kept.has(place)) expect(touched).not.toContain(number);
+          const given = ops.flatMap((op) =>
+            (op.op === 'put-real' && op.fresh) || op.op === 'void-real' ? [op.number] : [],
+          );
+          for (const [place, number] of held(maps)) if (kept.has(place)) expect(given).not.toContain(number);
         },
       ),
       { numRuns: 300 },

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import type { MapOp, Observed, VipId } from '../../src/core/data-plane.ts';
+import type { MapOp, Observed, RealEncap, VipId, VipRecord } from '../../src/core/data-plane.ts';
 import { applied } from '../../src/core/observed.ts';
 import { plan } from '../../src/core/plan.ts';
 import type { Target } from '../../src/core/target.ts';
-import { emptyMaps, targetOf, targetPool } from '../support/planning.ts';
+import { emptyMaps, leavingPool, targetOf, targetPool, vipOf } from '../support/planning.ts';
 
 /** Brings the maps from one target to the next; `check` sees every operation. */
 function run(targets: readonly Target[], maps: Observed, check: (op: MapOp) => void = () => {}): Observed {
@@ -22,6 +22,7 @@ function opsOf(ops: readonly MapOp[]): string[] {
 
 const http: VipId = '192.0.2.1|80|tcp';
 const every: VipId = '192.0.2.1|0|tcp';
+const ipip: RealEncap = { kind: 'ipip' };
 const web = (...ring: readonly string[]) => targetPool('web', ring);
 
 describe('plan', () => {
@@ -33,24 +34,25 @@ describe('plan', () => {
       'name-pool',
       'put-real',
       'swap-rings',
-      'put-address',
-      'put-vip',
+      'swap-server-ids',
+      'swap-directory',
     ]);
     expect(opsOf(plan(after, run([before], emptyMaps())))).toEqual([
       'name-pool',
       'put-real',
       'swap-rings',
-      'put-vip',
-      'delete-vip',
+      'swap-directory',
       'remove-pools',
       'void-real',
     ]);
   });
 
-  it('gives no pool a number that a VIP of an earlier run still names', () => {
-    const maps = { ...emptyMaps(), vips: new Map([[every, { number: 0, pool: 0 }]]) };
-    const [name] = plan(targetOf([web('10.0.0.1')]), maps).filter((op) => op.op === 'name-pool');
-    expect(name?.pool).toBe(1);
+  it('gives no pool a number that a VIP of an earlier run still names, for itself or for clients', () => {
+    const { name, address, port, protocol, ...options } = vipOf(every, 'web');
+    const record: VipRecord = { ...options, number: 0, pool: 0, clients: [{ prefix: '198.51.100.0/24', pool: 1 }] };
+    const maps = { ...emptyMaps(), directory: { vips: new Map([[every, record]]), tunnels: [] } };
+    const [first] = plan(targetOf([web('10.0.0.1')]), maps).filter((op) => op.op === 'name-pool');
+    expect(first?.pool).toBe(2);
   });
 
   it('gives a real that takes no new flows no number, and leaves it the one that it has', () => {
@@ -69,7 +71,7 @@ describe('plan', () => {
   });
 
   it('keeps the flows of a pool that is leaving, under its number and with an empty ring', () => {
-    const leaving = targetOf([targetPool('green', ['10.0.0.2'])], {}, [targetPool('web', [], ['10.0.0.1'])]);
+    const leaving = targetOf([targetPool('green', ['10.0.0.2'])], {}, { leaving: [leavingPool('web', ['10.0.0.1'])] });
     const before = run([targetOf([web('10.0.0.1')])], emptyMaps());
     const during = run([leaving], before);
     expect(during.reals.get(1)).toEqual(before.reals.get(1));
@@ -79,7 +81,8 @@ describe('plan', () => {
   });
 
   it('names no pool that is leaving and unknown to the maps', () => {
-    expect(opsOf(plan(targetOf([], {}, [targetPool('web', [], ['10.0.0.1'])]), emptyMaps()))).toEqual(['settings']);
+    const leaving = [leavingPool('web', ['10.0.0.1'])];
+    expect(opsOf(plan(targetOf([], {}, { leaving }), emptyMaps()))).not.toContain('name-pool');
   });
 
   it('swaps a ring that somebody else put into place', () => {
@@ -90,11 +93,109 @@ describe('plan', () => {
 
   it('gives up number 0, which no slot of a ring can name', () => {
     const target = targetOf([web('10.0.0.1')]);
-    const reals = new Map([[0, { address: '10.0.0.1', pool: 0, generation: 7 }]]);
+    const reals = new Map([[0, { address: '10.0.0.1', pool: 0, generation: 7, encap: ipip }]]);
     const maps = { ...emptyMaps(), reals, pools: new Map([['web', 0]]) };
     const after = run([target], maps);
     expect([...after.reals.keys()]).toEqual([1]);
     expect(after.freed.get(0)).toBe(8);
+  });
+
+  describe('how a real is reached', () => {
+    const reached = (encap: RealEncap) => targetOf([targetPool('web', ['10.0.0.1', '10.0.0.2'], [], encap)]);
+
+    it.each<[string, RealEncap, RealEncap]>([
+      ['the encap', ipip, { kind: 'gue', port: 6080, checksum: true }],
+      ['the port', { kind: 'gue', port: 6080, checksum: true }, { kind: 'gue', port: 6081, checksum: true }],
+      ['the checksum', { kind: 'gue', port: 6080, checksum: true }, { kind: 'gue', port: 6080, checksum: false }],
+      ['the MAC address', { kind: 'l2', mac: '02:00:00:00:00:11' }, { kind: 'l2', mac: '02:00:00:00:00:12' }],
+      ['being this host', ipip, { kind: 'local' }],
+    ])('changes in place with %s: same number, same generation, same ring', (_what, encap, other) => {
+      const before = run([reached(encap)], emptyMaps());
+      const ops = plan(reached(other), before);
+      const put = (number: number) => ({
+        op: 'put-real',
+        number,
+        real: { ...before.reals.get(number), encap: other },
+        fresh: false,
+      });
+      expect(ops).toEqual([put(1), put(2)]);
+    });
+  });
+
+  describe('ids that packets carry', () => {
+    const named = (ring: string[], kept: string[], ids: Record<number, `${string}|${string}`>) =>
+      targetOf([targetPool('web', ring, kept)], { [http]: { pool: 'web', quic: 'katran' } }, { ids: { web: ids } });
+
+    it('name numbers', () => {
+      const maps = run([named(['10.0.0.1', '10.0.0.2'], [], { 7: 'web|10.0.0.1', 8: 'web|10.0.0.2' })], emptyMaps());
+      expect(maps.serverIds).toEqual(
+        new Map([
+          ['0|7', 1],
+          ['0|8', 2],
+        ]),
+      );
+    });
+
+    it('give a real a number that takes no new flows: packets get to it by id', () => {
+      const maps = run([named([], ['10.0.0.1', '10.0.0.2'], { 7: 'web|10.0.0.2' })], emptyMaps());
+      expect([...maps.reals.values()].map(({ address }) => address)).toEqual(['10.0.0.2']);
+    });
+
+    it('give none to a lingering real, whose flows were void already when it has none', () => {
+      const target = named(['10.0.0.1'], [], { 7: 'web|10.0.0.9' });
+      const [pool] = target.pools.values();
+      const reals = [...(pool?.reals ?? []), { address: '10.0.0.9', encap: ipip, lingers: true }];
+      const lingering = { ...target, pools: new Map([['web', { ...web('10.0.0.1'), reals }]]) };
+      const maps = run([lingering], emptyMaps());
+      expect([maps.reals.size, maps.serverIds]).toEqual([1, new Map()]);
+      expect(plan(lingering, maps)).toEqual([]);
+    });
+
+    it('come after their reals and before the VIPs, and go before their reals', () => {
+      const one = run([named(['10.0.0.1'], [], { 7: 'web|10.0.0.1' })], emptyMaps());
+      const ops = plan(named(['10.0.0.2'], [], { 7: 'web|10.0.0.2' }), one);
+      expect(opsOf(ops)).toEqual(['put-real', 'swap-rings', 'swap-server-ids', 'void-real']);
+    });
+  });
+
+  describe('the directory', () => {
+    it('keeps the numbers of VIPs, and gives one away only after it is gone', () => {
+      const fresh: (readonly number[])[] = [];
+      const pools = [web('10.0.0.1')];
+      const maps = run(
+        [targetOf(pools, { [http]: 'web' }), targetOf(pools, { [every]: 'web' }), targetOf(pools, { [http]: 'web' })],
+        emptyMaps({ vips: 2 }),
+        (op) => {
+          if (op.op === 'swap-directory') fresh.push(op.fresh);
+        },
+      );
+      expect(fresh).toEqual([[0], [1], [0]]);
+      expect(maps.directory?.vips.get(http)?.number).toBe(0);
+    });
+
+    it('changes in one operation, with clients’ pools by number and no counter reset', () => {
+      const pools = [web('10.0.0.1'), targetPool('near', ['10.0.0.2'])];
+      const before = run([targetOf(pools, { [http]: 'web', [every]: 'web' })], emptyMaps());
+      const clients = [{ prefix: '198.51.100.0/24', pool: 'near' }];
+      const ops = plan(targetOf(pools, { [http]: { pool: 'web', clients }, [every]: 'web' }), before);
+      expect(ops).toEqual([expect.objectContaining({ op: 'swap-directory', fresh: [] })]);
+      expect(applied(before, ops).directory?.vips.get(http)?.clients).toEqual([{ prefix: '198.51.100.0/24', pool: 1 }]);
+    });
+
+    it('is put in place again when somebody else has changed it, ids as well', () => {
+      const target = targetOf([web('10.0.0.1')], { [http]: 'web' });
+      const maps = run([target], emptyMaps());
+      expect(opsOf(plan(target, { ...maps, directory: null }))).toEqual(['swap-directory']);
+      expect(opsOf(plan(target, { ...maps, serverIds: null }))).toEqual(['swap-server-ids']);
+    });
+
+    it('has the tunnels that end here', () => {
+      const before = run([targetOf([])], emptyMaps());
+      const tunnels = [{ address: '203.0.113.1', guePort: 6080 }];
+      const ops = plan(targetOf([], {}, { tunnels }), before);
+      expect(opsOf(ops)).toEqual(['swap-directory']);
+      expect(applied(before, ops).directory?.tunnels).toEqual(tunnels);
+    });
   });
 
   describe('where numbers are few', () => {
@@ -104,7 +205,37 @@ describe('plan', () => {
       const after = targetOf([targetPool('green', ['10.0.0.2'])], { [every]: 'green' });
       const ops = plan(after, before);
       expect(opsOf(ops).indexOf('void-real')).toBeLessThan(opsOf(ops).indexOf('put-real'));
-      expect(applied(before, ops).reals.get(1)).toEqual({ address: '10.0.0.2', pool: 0, generation: 1 });
+      expect(applied(before, ops).reals.get(1)).toEqual({
+        address: '10.0.0.2',
+        pool: 0,
+        generation: 1,
+        encap: ipip,
+      });
+    });
+
+    it('sends clients whose pool has no number yet to the pool of their VIP for that moment', () => {
+      const limits = { vips: 1, pools: 2, reals: 3 };
+      const old = [web('10.0.0.1'), targetPool('old', ['10.0.0.9'])];
+      const before = run([targetOf(old, { [http]: 'web' })], emptyMaps(limits));
+      const clients = [{ prefix: '198.51.100.0/24', pool: 'near' }];
+      const after = targetOf([web('10.0.0.1'), targetPool('near', ['10.0.0.2'])], { [http]: { pool: 'web', clients } });
+      const ops = plan(after, before);
+      expect(opsOf(ops)).toEqual([
+        'remove-pools',
+        'void-real',
+        'name-pool',
+        'put-real',
+        'swap-rings',
+        'swap-directory',
+      ]);
+      expect(applied(before, ops.slice(0, 2)).directory?.vips.get(http)?.pool).toBe(0);
+    });
+
+    it('makes room for a real that only ids lead to', () => {
+      const before = run([targetOf([web('10.0.0.1')])], emptyMaps({ reals: 2 }));
+      const after = targetOf([targetPool('web', [], ['10.0.0.2'])], {}, { ids: { web: { 7: 'web|10.0.0.2' } } });
+      const ops = plan(after, before);
+      expect(opsOf(ops)).toEqual(['swap-rings', 'void-real', 'put-real', 'swap-server-ids']);
     });
 
     it('leaves the rings of others alone', () => {

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { DataPlane, MapOp, Observed } from '../../src/core/data-plane.ts';
 import { PilotfishError } from '../../src/core/errors.ts';
 import { RingBuilder } from '../../src/core/ring-builder.ts';
+import type { HostImage } from '../../src/core/target.ts';
 import { indexKey } from '../../src/dataplane/codec.ts';
 import { MapDataPlane } from '../../src/dataplane/dataplane.ts';
 import { MemoryMapStore } from '../../src/dataplane/memory-store.ts';
@@ -11,7 +12,14 @@ import type { ReconcilerStatus } from '../../src/sync/reconciler.ts';
 import { Reconciler } from '../../src/sync/reconciler.ts';
 import { pool, real, snapshot, verdicts, vip } from '../support/model.ts';
 
-const host = { mtu: 1500, gatewayMac: '02:00:00:00:00:01', ownMac: '02:00:00:00:00:02' };
+const host: HostImage = {
+  mtu: 1500,
+  gatewayMac: '02:00:00:00:00:01',
+  ownMac: '02:00:00:00:00:02',
+  local: new Set(),
+  neighbours: new Map(),
+  tunnels: [],
+};
 const log = pino({ level: 'silent' });
 const up = { '10.0.0.1': 'up', '10.0.0.2': 'up' } as const;
 
@@ -70,8 +78,8 @@ describe('Reconciler', () => {
       'name-pool',
       'put-real',
       'swap-rings',
-      'put-address',
-      'put-vip',
+      'swap-server-ids',
+      'swap-directory',
     ]);
   });
 
@@ -112,7 +120,7 @@ describe('Reconciler', () => {
     dataPlane.failing = null;
     await vi.advanceTimersByTimeAsync(5_100);
     expect(reconciler.status).toMatchObject({ failures: 0, lastError: null });
-    expect(dataPlane.inner.observe().vips.size).toBe(1);
+    expect(dataPlane.inner.observe().directory?.vips.size).toBe(1);
     // The real that was put before the failure was found again, not put twice.
     expect(dataPlane.ops.filter((op) => op.op === 'put-real')).toHaveLength(1);
   });
@@ -130,7 +138,7 @@ describe('Reconciler', () => {
     );
     await vi.advanceTimersByTimeAsync(60_000);
     expect(reconciler.status.failures).toBe(0);
-    expect(dataPlane.inner.observe().vips.size).toBe(2);
+    expect(dataPlane.inner.observe().directory?.vips.size).toBe(2);
   });
 
   it('keeps a removed real’s flows for removeAfter and voids them then', async () => {
@@ -159,6 +167,35 @@ describe('Reconciler', () => {
     expect([...observed.reals.values()].map((r) => r.address)).toEqual(['10.0.0.1']);
     const [number = 0] = observed.reals.keys();
     expect(realsIn(dataPlane.store.slots(0))).toEqual(new Set([number]));
+  });
+
+  it('puts the directory and the ids in place again when somebody else changed them', async () => {
+    reconciler.setHost(host);
+    reconciler.setVerdicts(verdicts('web', up));
+    const reals = [real('10.0.0.1', { serverIds: [7] })];
+    reconciler.setSnapshot(snapshot([pool('web', reals)], [vip('web', { tcpServerId: true })]));
+    await settle();
+    const { store } = dataPlane;
+    const tables = () => [store.tableBytes('directory'), store.tableBytes('server_ids')];
+    const before = tables();
+    for (const table of ['directory', 'server_ids'] as const)
+      await store.swapTable(table, new Uint8Array(store.tableBytes(table)?.length ?? 0));
+    expect(tables()).not.toEqual(before);
+    await vi.advanceTimersByTimeAsync(31_000);
+    expect(tables()).toEqual(before);
+    expect(dataPlane.inner.observe().serverIds).toEqual(new Map([['0|7', 1]]));
+  });
+
+  it('follows a neighbour’s MAC address in place', async () => {
+    reconciler.setHost(host);
+    reconciler.setVerdicts(verdicts('web', up));
+    reconciler.setSnapshot(snapshot([pool('web', ['10.0.0.1'], { encap: 'l2' })], [vip('web')]));
+    await settle();
+    dataPlane.ops.length = 0;
+    reconciler.setHost({ ...host, neighbours: new Map([['10.0.0.1', '02:00:00:00:00:11']]) });
+    await settle();
+    expect(dataPlane.ops.map(({ op }) => op)).toEqual(['put-real']);
+    expect(dataPlane.inner.observe().reals.get(1)?.encap).toEqual({ kind: 'l2', mac: '02:00:00:00:00:11' });
   });
 
   it('does nothing more after close', async () => {

@@ -28,6 +28,6 @@ describe('scenarios', () => {
 
   it('tell when something is not as expected', async () => {
     const played = await playScenario('> put pools/web {}\noperations none\n');
-    expect(played).toContain('operations settings, name-pool, swap-rings\n');
+    expect(played).toContain('operations settings, name-pool, swap-rings, swap-server-ids, swap-directory\n');
   });
 });

@@ -2,12 +2,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Lingering } from '../../src/core/linger.ts';
 import { lingeringWithin, nextLingering } from '../../src/core/linger.ts';
+import type { RealKey } from '../../src/core/model.ts';
 import { applied } from '../../src/core/observed.ts';
 import type { ParsedState } from '../../src/core/parse-state.ts';
 import { parseState } from '../../src/core/parse-state.ts';
 import { plan } from '../../src/core/plan.ts';
 import { RingBuilder } from '../../src/core/ring-builder.ts';
-import type { Target } from '../../src/core/target.ts';
+import type { HostImage, Target } from '../../src/core/target.ts';
 import { buildTarget } from '../../src/core/target.ts';
 import { indexKey } from '../../src/dataplane/codec.ts';
 import { MapDataPlane } from '../../src/dataplane/dataplane.ts';
@@ -18,7 +19,14 @@ import { forwardingOf } from '../support/meaning.ts';
 import { editArb, healthArb, startKeys, verdictsOn } from '../support/state-arb.ts';
 import { WatchedStore } from '../support/watched-store.ts';
 
-const host = { mtu: 1500, gatewayMac: '02:00:00:00:00:01', ownMac: '02:00:00:00:00:02' };
+const host: HostImage = {
+  mtu: 1500,
+  gatewayMac: '02:00:00:00:00:01',
+  ownMac: '02:00:00:00:00:02',
+  local: new Set(['10.0.0.6']),
+  neighbours: new Map([['10.0.0.1', '02:00:00:00:00:11']]),
+  tunnels: [{ address: '203.0.113.1', guePort: 6080 }],
+};
 const rings = new RingBuilder(512);
 /** Few enough that there is not always room for old and new at once. */
 const sizes = { reals: 16, real_traffic: 16 };
@@ -33,11 +41,11 @@ const stepArb = fc.record({
 const generationsArb = fc.array(fc.integer({ min: 1, max: 255 }), { minLength: sizes.reals, maxLength: sizes.reals });
 
 /** Maps that one target alone was brought into. */
-async function freshBuild(target: Target): Promise<string[]> {
+async function freshBuild(target: Target, gone: ReadonlySet<RealKey>): Promise<string[]> {
   const store = new MemoryMapStore(sizes);
   const dataPlane = new MapDataPlane(store, rings);
   for (const op of plan(target, dataPlane.observe())) await dataPlane.apply(op);
-  return forwardingOf(store, dataPlane.observe());
+  return forwardingOf(store, dataPlane.observe(), gone);
 }
 
 describe('from keys to maps', () => {
@@ -75,7 +83,8 @@ describe('from keys to maps', () => {
             }
             expect(watched.faults).toEqual([]);
             expect(plan(target, dataPlane.observe())).toEqual([]);
-            expect(forwardingOf(store, dataPlane.observe())).toEqual(await freshBuild(target));
+            const gone = new Set(lingering.keys());
+            expect(forwardingOf(store, dataPlane.observe(), gone)).toEqual(await freshBuild(target, gone));
           }
         },
       ),

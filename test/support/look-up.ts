@@ -1,0 +1,115 @@
+import { addressBytes } from '../../src/core/address.ts';
+import type { Address } from '../../src/core/model.ts';
+import { decode, indexKey, indexOf, type StructValue } from '../../src/dataplane/codec.ts';
+import { enums } from '../../src/dataplane/layout.gen.ts';
+import type { MapStore } from '../../src/dataplane/map-store.ts';
+
+/**
+ * How the program finds things in the maps, written from docs/decisions/0005-directory.md: in 64-bit arithmetic, and in
+ * nothing that the agent builds the tables with.
+ */
+
+const { PF_FAMILY_PREFIX, PF_FAMILY_V4, PF_FAMILY_V6 } = enums.pf_family;
+
+export type Maps = Pick<MapStore, 'get' | 'entries' | 'tableBytes'>;
+export type Entry = StructValue<'pf_entry'>;
+
+const u64 = (n: bigint): bigint => BigInt.asUintN(64, n);
+const step = (h: bigint, by: bigint): bigint => {
+  const product = u64(h * by);
+  return product ^ (product >> 32n);
+};
+
+function placeOf(h: bigint, displacement: number, size: number): number {
+  const x = (((h & 0xffffffffn) + BigInt(displacement) * 0x9e3779b1n) * 0x85ebca6bn) & 0xffffffffn;
+  return Number(x >> 16n) & (size - 1);
+}
+
+/** The 16 bytes of an address in a key. */
+function wide(address: Address): Uint8Array {
+  const bytes = new Uint8Array(16);
+  bytes.set(addressBytes(address));
+  return bytes;
+}
+
+interface Key {
+  readonly address: Uint8Array;
+  readonly port: number;
+  readonly protocol: number;
+  readonly family: number;
+}
+
+function hashesOf({ address, port, protocol, family }: Key): { ofAddress: bigint; ofKey: bigint } {
+  const view = new DataView(address.buffer);
+  const ofAddress = step(
+    step(view.getBigUint64(0, true), 0x9e3779b97f4a7c15n) ^ view.getBigUint64(8, true),
+    0xc2b2ae3d27d4eb4fn,
+  );
+  const last = new DataView(Uint8Array.of(port >> 8, port & 0xff, protocol, family).buffer).getUint32(0, true);
+  return { ofAddress, ofKey: step(ofAddress ^ BigInt(last), 0x165667b19e3779f9n) };
+}
+
+function entryAt(table: Uint8Array, index: number): Entry {
+  return decode('pf_entry', table.subarray(index * 32, index * 32 + 32));
+}
+
+function findKey(table: Uint8Array, key: Key): Entry | null {
+  const size = table.length / 32;
+  const { ofKey } = hashesOf(key);
+  const { displacement } = entryAt(table, Number(ofKey >> 40n) & (size - 1));
+  const entry = entryAt(table, placeOf(ofKey, displacement, size));
+  const words = [0, 4, 8, 12].map((at) => new DataView(key.address.buffer).getUint32(at));
+  const same =
+    entry.address.every((word, i) => word === words[i]) &&
+    entry.port === key.port &&
+    entry.protocol === key.protocol &&
+    entry.family === key.family;
+  return same ? entry : null;
+}
+
+function findPort(table: Uint8Array, key: Key): Entry | null {
+  return findKey(table, key) ?? findKey(table, { ...key, port: 0 });
+}
+
+/** The value of the longest prefix in a scope that contains the address. */
+export function findPrefix(maps: Maps, scope: number, address: Address): number | null {
+  const bits = [...wide(address)].map((byte) => byte.toString(2).padStart(8, '0')).join('');
+  let longest = { length: -1, value: 0 };
+  for (const [bytes, value] of maps.entries('prefixes')) {
+    const key = decode('pf_prefix_key', bytes);
+    const length = key.length - 32;
+    const prefix = key.address.map((word) => word.toString(2).padStart(32, '0')).join('');
+    const contains = key.scope === scope && prefix.slice(0, length) === bits.slice(0, length);
+    if (contains && length > longest.length) longest = { length, value: indexOf(value) };
+  }
+  return longest.length < 0 ? null : longest.value;
+}
+
+/** The entry that a packet to this destination meets: that of its port, or the one of port 0. */
+export function findDestination(maps: Maps, address: Address, port: number, protocol: number): Entry | null {
+  const family = address.includes(':') ? PF_FAMILY_V6 : PF_FAMILY_V4;
+  const key = { address: wide(address), port, protocol, family };
+  const filter = maps.get('address_filter', indexKey(0)) ?? new Uint8Array();
+  const { ofAddress } = hashesOf(key);
+  const word = new DataView(filter.buffer, filter.byteOffset).getBigUint64(8 * Number((ofAddress >> 6n) & 1023n), true);
+  const table = maps.tableBytes('directory');
+  if (((word >> (ofAddress & 63n)) & 1n) === 0n || table === null) return null;
+  const own = findPort(table, key);
+  if (own !== null) return own;
+  const number = findPrefix(maps, family === PF_FAMILY_V4 ? 0 : 1, address);
+  if (number === null) return null;
+  const numbered = new Uint8Array(16);
+  numbered.set(indexKey(number));
+  return findPort(table, { ...key, address: numbered, family: PF_FAMILY_PREFIX });
+}
+
+/** The number of the real that an id names for the VIPs of a pool; 0 for none. */
+export function findServerId(maps: Maps, pool: number, id: number): number {
+  const table = maps.tableBytes('server_ids');
+  if (table === null) return 0;
+  const size = table.length / 12;
+  const entry = (index: number) => decode('pf_server_id', table.subarray(index * 12, index * 12 + 12));
+  const h = step(step(BigInt(id) | (BigInt(pool) << 32n), 0x9e3779b97f4a7c15n), 0xc2b2ae3d27d4eb4fn);
+  const found = entry(placeOf(h, entry(Number(h >> 40n) & (size - 1)).displacement, size));
+  return found.id === id && found.pool === pool ? found.real : 0;
+}
