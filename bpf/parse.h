@@ -64,19 +64,16 @@ APART __u32 walk_extensions(struct xdp_md *ctx, __u32 start, __u32 protocol)
 			return length | protocol << 16;
 		if (i == PF_EXTENSIONS || (const void *)(header + 8) > data_end)
 			return PF_WALK_BROKEN;
-		if (protocol == IPPROTO_FRAGMENT) {
-			if (*(const __be16 *)(header + 2) & bpf_htons(PF_IPV6_FRAGMENT))
-				return length | (__u32)header[0] << 16 | PF_WALK_FRAGMENT;
+		if (protocol == IPPROTO_FRAGMENT)
 			size = 8;
-		} else {
+		else
 			size = protocol == IPPROTO_AH ? (header[1] + 2) * 4 : (header[1] + 1) * 8;
-		}
+		if (length + size > PF_EXTENSIONS_LENGTH || (const void *)(header + size) > data_end)
+			return PF_WALK_BROKEN;
+		if (protocol == IPPROTO_FRAGMENT && *(const __be16 *)(header + 2) & bpf_htons(PF_IPV6_FRAGMENT))
+			return length | (__u32)header[0] << 16 | PF_WALK_FRAGMENT;
 		protocol = header[0];
 		length += size;
-		if (length > PF_EXTENSIONS_LENGTH)
-			return PF_WALK_BROKEN;
-		if (data + (start & 63) + length > data_end)
-			return PF_WALK_BROKEN;
 	}
 	return PF_WALK_BROKEN;
 }

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 say() { printf '[setup] %s\n' "$*"; }
 
 # What compiles: clang llvm bpftool libbpf-dev libelf-dev make g++. What runs and tests: the rest.
-packages=(clang llvm bpftool libbpf-dev libelf-dev make g++ iproute2 ethtool tcpdump tshark curl procps util-linux openssl etcd-server etcd-client nginx-light)
+packages=(clang llvm bpftool libbpf-dev libelf-dev make g++ iproute2 ethtool tcpdump tshark python3 curl procps util-linux openssl etcd-server etcd-client nginx-light)
 
 missing_packages() {
   local package
