@@ -53,7 +53,7 @@ INLINE void *push_header(struct xdp_md *ctx, const struct packet *p, const struc
 	ip = (void *)macs + sizeof(struct ethhdr) + (tags & 15);
 	if ((void *)(macs + 1) > frame_end(ctx) || ip + size > frame_end(ctx))
 		return 0;
-	*macs = *(const struct mac_pair *)s->gateway_mac;
+	copy_macs(macs, (const struct mac_pair *)s->gateway_mac);
 	((__be16 *)ip)[-1] = ethertype;
 	return ip;
 }
@@ -174,7 +174,7 @@ INLINE int address_frame(struct xdp_md *ctx, const struct packet *p, const struc
 	macs = frame_start(ctx);
 	if ((void *)(macs + 1) > frame_end(ctx))
 		return PF_NO_HEADROOM;
-	macs->destination = *(const struct mac *)p->real->mac;
+	copy_mac(&macs->destination, (const struct mac *)p->real->mac);
 	return PF_FORWARDED;
 }
 

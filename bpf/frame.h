@@ -13,7 +13,7 @@ struct vlan_tag {
 	__be16 ethertype; /* of what follows */
 };
 
-/* An Ethernet address, and both of a frame: in pieces as large as their alignment lets the compiler move. */
+/* An Ethernet address, and both of a frame. */
 struct mac {
 	__u16 part[ETH_ALEN / 2];
 };
@@ -22,6 +22,19 @@ struct mac_pair {
 	struct mac destination;
 	struct mac source;
 };
+
+/* In two moves, not in the three that its alignment has the compiler make; no architecture of ours minds. */
+INLINE void copy_mac(struct mac *to, const struct mac *from)
+{
+	*(__u32 *)to = *(const __u32 *)from;
+	to->part[2] = from->part[2];
+}
+
+INLINE void copy_macs(struct mac_pair *to, const struct mac_pair *from)
+{
+	for (int i = 0; i < 3; i++)
+		((__u32 *)to)[i] = ((const __u32 *)from)[i];
+}
 
 /* An Ethernet header with two tags, the ethertype included; with fewer of them its end is of the IP header. */
 struct frame_head {

@@ -41,13 +41,14 @@ struct echo {
 /* Addresses the frame back to where it came from. */
 INLINE void swap_macs(struct xdp_md *ctx)
 {
-	struct mac_pair *now = frame_start(ctx), before;
+	struct mac_pair *macs = frame_start(ctx);
+	struct mac destination;
 
-	if ((void *)(now + 1) > frame_end(ctx))
+	if ((void *)(macs + 1) > frame_end(ctx))
 		return;
-	before = *now;
-	now->destination = before.source;
-	now->source = before.destination;
+	copy_mac(&destination, &macs->destination);
+	copy_mac(&macs->destination, &macs->source);
+	copy_mac(&macs->source, &destination);
 }
 
 /*

@@ -12,7 +12,7 @@ interface Answer {
 }
 
 /** A kernel’s test run takes no shorter frame. */
-export const SHORTEST = 14;
+const SHORTEST = 14;
 
 function hex(frame: Uint8Array | null): string {
   return frame === null ? '' : Buffer.from(frame).toString('hex');

@@ -12,7 +12,7 @@ export interface Layers {
 }
 
 /** Fields that follow one another without a gap. @param sizes in bytes */
-export function fieldsOf(sizes: readonly number[], start = 0): Field[] {
+function fieldsOf(sizes: readonly number[], start = 0): Field[] {
   let at = start;
   return sizes.map((size) => {
     at += size;
@@ -34,7 +34,7 @@ export function wrap(header: Uint8Array, sizes: readonly number[], inner: Layers
 }
 
 /** RFC 1071. */
-export function internetChecksum(...parts: readonly Uint8Array[]): number {
+function internetChecksum(...parts: readonly Uint8Array[]): number {
   const bytes = Buffer.concat(parts);
   let sum = 0;
   for (let at = 0; at < bytes.length; at += 2) sum += (bytes[at]! << 8) | (bytes[at + 1] ?? 0);

@@ -95,7 +95,7 @@ export function fragmentPacket(scene: Scene): Layers {
   const flow = scene.flow();
   const offset = random.chance(0.4) ? 0 : random.between(1, 0x1fff);
   const more = offset === 0 || random.chance(0.5);
-  const data = random.chance(0.15) ? longData(scene) : random.bytes(random.below(120));
+  const data = random.chance(0.15) ? longData(scene) : random.bytes(random.chance(0.15) ? 0 : random.below(120));
   const inner = offset === 0 ? segmentOf(scene, flow, data) : payload(data);
   const before = random.chance(0.2) ? extensionChain(random) : [];
   return ipPacket(scene, flow.ends, flow.protocol, inner, {

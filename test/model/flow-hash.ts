@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 /** The flow hash, from docs/reference/flow-hash.md alone. */
 
 /** Numbers of the modes. */
-export const modes = { '5-tuple': 0n, source: 1n, 'dest-port': 2n, pair: 3n } as const;
+const modes = { '5-tuple': 0n, source: 1n, 'dest-port': 2n, pair: 3n } as const;
 export type Mode = keyof typeof modes;
 
 export interface ModelFlow {

@@ -23,9 +23,11 @@ interface Range {
   readonly length: number;
 }
 
-interface Matched {
+interface Entry {
   readonly vip: Vip;
-  readonly length: number;
+  readonly range: Range;
+  /** IANA number. */
+  readonly protocol: number;
 }
 
 /** @param text an address, or a prefix */
@@ -60,7 +62,7 @@ export class World {
   readonly host: ModelHost;
   readonly hash: ModelHash;
   readonly outerSource: { readonly v4: Range; readonly v6: Range };
-  readonly #vips: readonly { readonly vip: Vip; readonly range: Range; readonly protocol: number }[];
+  readonly #vips: readonly Entry[];
   readonly #clients = new Map<Vip, readonly { readonly range: Range; readonly pool: string }[]>();
   readonly #rings = new Map<string, Ring>();
   readonly #tunnels: readonly { readonly bytes: Uint8Array; readonly guePort: number }[];
@@ -91,10 +93,8 @@ export class World {
     return { reals, slots: buildRing(takers, this.snapshot.settings.seed) };
   }
 
-  #matching(address: Uint8Array): (Matched & { readonly protocol: number })[] {
-    return this.#vips
-      .filter((entry) => contains(entry.range, address))
-      .map(({ vip, range: { length }, protocol }) => ({ vip, length, protocol }));
+  #matching(address: Uint8Array): readonly Entry[] {
+    return this.#vips.filter(({ range: own }) => contains(own, address));
   }
 
   /** All VIPs that have this address, of every protocol. */
@@ -111,7 +111,7 @@ export class World {
   findVip(address: Uint8Array, protocol: number, port: number): Vip | null {
     const candidates = this.#matching(address)
       .filter((entry) => entry.protocol === protocol && (entry.vip.port === port || entry.vip.port === 0))
-      .sort((a, b) => b.length - a.length || b.vip.port - a.vip.port);
+      .sort((a, b) => b.range.length - a.range.length || b.vip.port - a.vip.port);
     return candidates[0]?.vip ?? null;
   }
 
