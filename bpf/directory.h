@@ -32,14 +32,18 @@ INLINE int may_be_ours(__u64 address_hash)
 	return filter && (filter->word[(address_hash >> 6) & (PF_FILTER_WORDS - 1)] >> (address_hash & 63)) & 1;
 }
 
-INLINE __u32 home_of(__u64 hash, __u32 mask)
+/*
+ * The place of a key in a table of a perfect hash. The displacements of all homes are close together behind the entries, so
+ * that they stay in the nearest cache however many keys there are. size: of an entry in bytes.
+ */
+INLINE __u32 place_of(void *table, __u64 hash, __u32 mask, __u32 size)
 {
-	return (hash >> 40) & mask;
-}
+	__u32 home = (hash >> 40) & (mask / PF_PLACES_PER_HOME), per_entry = size / sizeof(__u16);
+	__u32 block = mask + 1 + home / per_entry;
+	const __u16 *displacements = bpf_map_lookup_elem(table, &block);
+	__u32 displacement = displacements ? displacements[home % per_entry] : 0;
 
-INLINE __u32 place_of(__u64 hash, __u32 displacement, __u32 mask)
-{
-	return ((((__u32)hash + displacement * PF_PLACE_1) * PF_PLACE_2) >> 16) & mask;
+	return ((((__u32)hash ^ (displacement * PF_PLACE_1)) * PF_PLACE_2) >> 16) & mask;
 }
 
 /* The last four bytes of a struct pf_key as one number. */
@@ -55,14 +59,10 @@ INLINE void *directory_in_force(void)
 	return bpf_map_lookup_elem(&directory, &first);
 }
 
-/* Where the entry of a key is, if it is anywhere. tail: the key's last four bytes. */
+/* Where the entry of a key is, if it is anywhere. */
 INLINE __u32 place_in_directory(void *table, __u64 address_hash, __u32 tail)
 {
-	__u64 hash = mix(address_hash ^ tail, PF_MIX_3);
-	__u32 home = home_of(hash, constants.directory_mask);
-	const struct pf_entry *entry = bpf_map_lookup_elem(table, &home);
-
-	return place_of(hash, entry ? entry->displacement : 0, constants.directory_mask);
+	return place_of(table, mix(address_hash ^ tail, PF_MIX_3), constants.directory_mask, sizeof(struct pf_entry));
 }
 
 INLINE const struct pf_entry *entry_at(void *table, __u32 place)
@@ -89,51 +89,47 @@ APART __s64 find_prefix(__u32 scope, __u32 family, __u64 low, __u64 high)
 	return value ? (__s64)*value : -1;
 }
 
-INLINE __s64 find_key(void *table, __u64 low, __u64 high, __u64 address_hash, __u32 tail)
+/* The entry of a key. tail: the key's last four bytes. */
+INLINE const struct pf_entry *find_key(void *table, __u64 low, __u64 high, __u64 address_hash, __u32 tail)
 {
-	__u32 place = place_in_directory(table, address_hash, tail);
-	const struct pf_entry *entry = entry_at(table, place);
+	const struct pf_entry *entry = entry_at(table, place_in_directory(table, address_hash, tail));
 
-	return entry && is_entry_of(entry, low, high, tail) ? (__s64)place : -1;
+	return entry && is_entry_of(entry, low, high, tail) ? entry : 0;
 }
 
-/* The place of the entry of the port, or else of that of the address and protocol as a whole. */
-INLINE __s64 find_port(void *table, __u64 low, __u64 high, __u64 address_hash, __u32 tail)
+/* The entry of the port, or else that of the address and protocol as a whole. */
+INLINE const struct pf_entry *find_port(void *table, __u64 low, __u64 high, __u64 address_hash, __u32 tail)
 {
-	__s64 place = find_key(table, low, high, address_hash, tail);
+	const struct pf_entry *entry = find_key(table, low, high, address_hash, tail);
 
-	return place < 0 ? find_key(table, low, high, address_hash, tail & ~0xffffu) : place;
+	return entry ? entry : find_key(table, low, high, address_hash, tail & ~0xffffu);
 }
 
 /*
- * The place of the entry of a destination, or -1: by its address, or else by the longest prefix that it is in. An
- * address that has entries of its own has those that it inherits among them.
+ * The entry of a destination: by its address, or else by the longest prefix that it is in. An address that has entries of
+ * its own has those that it inherits among them. Not APART, for it returns a pointer: a place would have to be looked up in the
+ * same table again, which may have been swapped since.
  */
-APART __s64 find_place(__u64 low, __u64 high, __u64 address_hash, __u32 tail)
+static __attribute__((noinline)) const struct pf_entry *find_anywhere(__u64 low, __u64 high, __u64 address_hash,
+								      __u32 tail)
 {
 	__u32 family = tail >> 24, scope = family == PF_FAMILY_V4 ? PF_SCOPE_VIPS_V4 : PF_SCOPE_VIPS_V6;
 	void *table = directory_in_force();
+	const struct pf_entry *entry;
 	__s64 found;
 
 	if (!table)
-		return -1;
-	found = find_port(table, low, high, address_hash, tail);
-	if (found >= 0)
-		return found;
+		return 0;
+	entry = find_port(table, low, high, address_hash, tail);
+	if (entry)
+		return entry;
 	found = find_prefix(scope, family, low, high);
 	if (found < 0)
-		return -1;
+		return 0;
 	return find_port(table, found, 0, hash_address(found, 0), (tail & 0xffffff) | PF_FAMILY_PREFIX << 24);
 }
 
-INLINE const struct pf_entry *find_anywhere(void *table, __u64 low, __u64 high, __u64 address_hash, __u32 tail)
-{
-	__s64 place = find_place(low, high, address_hash, tail);
-
-	return place < 0 || !table ? 0 : entry_at(table, place);
-}
-
-/* The entry of a destination. Most are VIPs of their own with an exact port. */
+/* The same. Most destinations are VIPs of their own with an exact port. */
 INLINE const struct pf_entry *find_destination(__u64 low, __u64 high, __u64 address_hash, __u32 tail)
 {
 	void *table = directory_in_force();
@@ -141,10 +137,8 @@ INLINE const struct pf_entry *find_destination(__u64 low, __u64 high, __u64 addr
 
 	if (!table)
 		return 0;
-	entry = entry_at(table, place_in_directory(table, address_hash, tail));
-	if (likely(entry && is_entry_of(entry, low, high, tail)))
-		return entry;
-	return find_anywhere(table, low, high, address_hash, tail);
+	entry = find_key(table, low, high, address_hash, tail);
+	return likely(entry) ? entry : find_anywhere(low, high, address_hash, tail);
 }
 
 #endif

@@ -177,7 +177,7 @@ INLINE int treat_icmp(struct xdp_md *ctx, struct packet *p, const struct pf_entr
 		return is_v4 ? answer_echo_ipv4(ctx, p) : answer_echo_ipv6(ctx, p);
 	if (!is_error(p, icmp->type) || !(is_v4 ? read_quoted_ipv4(ctx, p) : read_quoted_ipv6(ctx, p)))
 		return PF_ICMP_OTHER;
-	*entry = find_anywhere(directory_in_force(), p->destination[0], p->destination[1], p->address_hash, destination_tail(p));
+	*entry = find_anywhere(p->destination[0], p->destination[1], p->address_hash, destination_tail(p));
 	return *entry && is_vip(p, *entry) && !((*entry)->flags & PF_OPEN) ? PF_NEXT : PF_ICMP_OTHER;
 }
 

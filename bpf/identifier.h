@@ -114,16 +114,13 @@ APART __s64 tcp_id(struct xdp_md *ctx, __u32 tcp, __u32 length)
 APART __u32 find_server_id(__u32 pool, __u32 id)
 {
 	__u64 hash = mix(mix(((__u64)pool << 32) | id, PF_MIX_1), PF_MIX_2);
-	__u32 first = 0, place = home_of(hash, constants.server_id_mask);
+	__u32 first = 0, place;
 	void *table = bpf_map_lookup_elem(&server_ids, &first);
 	const struct pf_server_id *entry;
 
 	if (!table)
 		return 0;
-	entry = bpf_map_lookup_elem(table, &place);
-	if (!entry)
-		return 0;
-	place = place_of(hash, entry->displacement, constants.server_id_mask);
+	place = place_of(table, hash, constants.server_id_mask, sizeof(*entry));
 	entry = bpf_map_lookup_elem(table, &place);
 	return entry && entry->id == id && entry->pool == pool ? entry->real : 0;
 }

@@ -85,9 +85,8 @@ struct pf_key {
 };
 
 /*
- * One entry of the directory, an inner map of the map directory. A perfect hash by displacement: entry number
- * (hash of the key) has the displacement that, mixed into the hash, gives the number of the key's own entry
- * (docs/decisions/0005). The two share an entry only by chance.
+ * One entry of the directory, an inner map of the map directory. A perfect hash by displacement
+ * (docs/decisions/0005-directory.md): the entries come first, the displacements of all homes after them.
  */
 struct pf_entry {
 	struct pf_key key;
@@ -96,15 +95,17 @@ struct pf_entry {
 	__u16 flags;	    /* enum pf_flag */
 	__u16 udp_timeout;  /* of a UDP flow's entry in the flow cache, in ticks */
 	__u16 clients;	    /* scope of its client prefixes in the map prefixes; with PF_CLIENTS */
-	__u16 displacement; /* of the keys whose hash leads here; not of this key */
+	__u16 spare;
 };
+
+enum pf_homes { PF_PLACES_PER_HOME = 8 };
 
 /* Which real an id carried in packets names, for the VIPs of one pool. Found as struct pf_entry is. */
 struct pf_server_id {
 	__u32 id;
 	__u16 pool;
 	__u16 real; /* number; 0: an empty entry */
-	__u32 displacement;
+	__u32 spare[2];
 };
 
 /* Key of the map prefixes. Scopes: 0 VIPs' IPv4 prefixes, 1 VIPs' IPv6 prefixes, others of VIPs' clients. */
@@ -152,7 +153,7 @@ struct pf_flow_bucket {
 struct pf_constants {
 	__u64 layout_fingerprint; /* of this file, by the build; the agent loads no object with another one */
 	__u32 flow_bucket_mask;	  /* buckets of one CPU's flow cache, less one; they are a power of two */
-	__u32 directory_mask;	  /* entries of a directory, less one; a power of two, 65,536 at most */
+	__u32 directory_mask;	  /* places of a directory, less one; a power of two, 65,536 at most */
 	__u32 server_id_mask;	  /* the same of a table of server ids */
 	__u32 tracing;		  /* 1: write a pf_decision for every packet */
 	__u32 egress;		  /* index of the interface that packets to reals leave by; 0: the one they came in by */
@@ -224,7 +225,7 @@ struct pf_traffic {
 
 _Static_assert(sizeof(struct pf_key) == 20, "pf_key");
 _Static_assert(sizeof(struct pf_entry) == 32, "pf_entry");
-_Static_assert(sizeof(struct pf_server_id) == 12, "pf_server_id");
+_Static_assert(sizeof(struct pf_server_id) == 16, "pf_server_id");
 _Static_assert(sizeof(struct pf_real) == 32, "pf_real");
 _Static_assert(sizeof(struct pf_flow_bucket) == 64, "pf_flow_bucket");
 _Static_assert(sizeof(struct pf_settings) == 120, "pf_settings");

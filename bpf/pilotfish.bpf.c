@@ -23,6 +23,7 @@ enum pf_filter_size unused_filter_size __attribute__((unused));
 enum pf_family unused_family __attribute__((unused));
 enum pf_reason unused_reason __attribute__((unused));
 enum pf_event unused_event __attribute__((unused));
+enum pf_homes unused_homes __attribute__((unused));
 enum pf_flag unused_flag __attribute__((unused));
 enum pf_scope unused_scope __attribute__((unused));
 enum pf_encap unused_encap __attribute__((unused));

@@ -6,6 +6,8 @@ import { PilotfishError } from '../core/errors.ts';
 import { maps, structs } from './layout.gen.ts';
 import type { BpfLink } from './native.ts';
 import { interfaceIndex, isBpffs, openPinnedLink, openPinnedMap } from './native.ts';
+import { removePasses } from './pass.ts';
+import { removeIfThere } from './pins.ts';
 import type { LoadedProgram } from './program.ts';
 import { decodeReal } from './records.ts';
 
@@ -13,6 +15,8 @@ import { decodeReal } from './records.ts';
  * Program, maps and link in bpffs, so that forwarding outlives the agent:
  *
  *     <pinDir>/link  <pinDir>/program  <pinDir>/maps/<name>
+ *
+ * What makes an egress interface ready is beside it: see pass.ts.
  */
 
 export type Mode = 'driver' | 'generic';
@@ -122,6 +126,8 @@ export function attach(loaded: LoadedProgram, options: AttachOptions): Attachmen
     found.close();
     unlinkSync(linkPath(options.pinDir));
   }
+  // There when packets left by this interface before.
+  removePasses(options.pinDir, (index) => index === ifindex);
   const { link, mode } = attachAnew(loaded, ifindex, options);
   repin(loaded, link, options.pinDir);
   return { mode, replaced: false, close: () => link.close() };
@@ -141,7 +147,7 @@ function repin(loaded: LoadedProgram, link: BpfLink | null, pinDir: string): voi
 }
 
 /**
- * Takes the program off the interface and removes every pin.
+ * Takes the program off the interface, and what made the egress interface ready off that one, and removes every pin.
  *
  * @returns what was removed, in words; empty when there was nothing
  */
@@ -154,6 +160,7 @@ export function detach(pinDir: string): string[] {
     found.detach();
     found.close();
   }
+  removed.push(...removePasses(pinDir, () => true));
   // Only what is ours by name: a mistyped pin directory must not cost somebody else's pins.
   const pins = [
     ...Object.keys(maps).map((name) => join(pinDir, 'maps', name)),
@@ -163,16 +170,4 @@ export function detach(pinDir: string): string[] {
   for (const pin of pins) if (removeIfThere(unlinkSync, pin)) removed.push(`pin ${pin}`);
   for (const directory of [join(pinDir, 'maps'), pinDir]) removeIfThere(rmdirSync, directory);
   return removed;
-}
-
-/** False when there was nothing to remove, or a directory holds something else. */
-function removeIfThere(remove: (path: string) => void, path: string): boolean {
-  try {
-    remove(path);
-    return true;
-  } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ENOTEMPTY') return false;
-    throw new PilotfishError('PF_PIN', `${path} cannot be removed: ${message}`, { cause });
-  }
 }

@@ -16,7 +16,7 @@ const protocolNumbers = { tcp: 6, udp: 17, icmp: 1, icmpv6: 58, ipv4: 4, ipv6: 4
 /** The program keeps time in 10 bits: a longer timeout would look like a short one. */
 const MOST_TICKS = 1_000;
 
-export type Entry = Omit<StructValue<'pf_entry'>, 'displacement'>;
+export type Entry = Omit<StructValue<'pf_entry'>, 'spare'>;
 /** What an entry says about packets that have its key. */
 type Meaning = Omit<Entry, 'address' | 'port' | 'protocol' | 'family'>;
 

@@ -4,11 +4,10 @@ import type { Entry } from './directory-entries.ts';
 import { enums, structs } from './layout.gen.ts';
 import type { Word64 } from './mix64.ts';
 import { MIX_1, MIX_2, MIX_3, mix } from './mix64.ts';
-import { perfectHash } from './perfect-hash.ts';
+import { perfectHash, tableBytes } from './perfect-hash.ts';
 
 /** The directory as docs/decisions/0005-directory.md lays it out. */
 
-const { size: ENTRY_BYTES, fields } = structs.pf_entry;
 const { PF_FILTER_BITS } = enums.pf_filter_size;
 
 interface Hashes {
@@ -32,7 +31,7 @@ function hashesOf(entry: Uint8Array): Hashes {
 }
 
 export interface DirectoryTable {
-  /** All entries of the inner map. */
+  /** All of the inner map. */
   readonly bytes: Uint8Array;
   /** The value of the map address_filter. */
   readonly filter: Uint8Array;
@@ -47,24 +46,18 @@ export function tableFull(what: string, keys: number, size: number, limit: strin
 
 /**
  * @param entries with keys that all differ
- * @param size entries of the table: a power of two
+ * @param size places of the table: a power of two
  * @throws PilotfishError PF_MAP_FULL
  */
 export function directoryTable(entries: readonly Entry[], size: number): DirectoryTable {
-  const encoded = entries.map((entry) => encode('pf_entry', { ...entry, displacement: 0 }));
+  const encoded = entries.map((entry) => encode('pf_entry', { ...entry, spare: 0 }));
   const hashes = encoded.map(hashesOf);
   const found = perfectHash(
     hashes.map(({ key }) => key),
     size,
   );
   if (found === null) throw tableFull('the directory of VIPs', entries.length, size, 'limits.vips');
-  const bytes = new Uint8Array(size * ENTRY_BYTES);
-  for (const [key, entry] of encoded.entries()) bytes.set(entry, (found.places[key] ?? 0) * ENTRY_BYTES);
-  const view = new DataView(bytes.buffer);
-  found.displacements.forEach((displacement, home) => {
-    view.setUint16(home * ENTRY_BYTES + fields.displacement.offset, displacement, true);
-  });
-  return { bytes, filter: filterOf(entries, hashes) };
+  return { bytes: tableBytes(encoded, found, size, structs.pf_entry.size), filter: filterOf(entries, hashes) };
 }
 
 function filterOf(entries: readonly Entry[], hashes: readonly Hashes[]): Uint8Array {

@@ -6,8 +6,6 @@ import type { TunnelEnd } from '../core/data-plane.ts';
 import { messageOf, PilotfishError } from '../core/errors.ts';
 import type { Address } from '../core/model.ts';
 import type { HostImage } from '../core/target.ts';
-import type { AttachOptions } from './attachment.ts';
-import { checkEgress } from './egress.ts';
 import { IpMonitor } from './ip-monitor.ts';
 import { findLink, type LinkRow, readLinks, readNeighbours } from './iproute.ts';
 import { Neighbours } from './neighbours.ts';
@@ -25,7 +23,6 @@ export interface HostLinkOptions {
   readonly interface: string;
   /** Where packets to reals go out; undefined: where they came in. */
   readonly egress: string | undefined;
-  readonly mode: AttachOptions['mode'];
   /** IP address; undefined: that of the default route over the interface where packets go out. */
   readonly gateway: Address | undefined;
   /** Bytes of the largest IP packet; undefined: that of the interface where packets go out. */
@@ -88,15 +85,14 @@ export class HostLink {
   }
 
   /**
-   * @throws PilotfishError PF_INTERFACE: no such interface, or one that packets cannot leave by; PF_GATEWAY: no gateway
-   * is known, or it does not answer within 5 s
+   * @throws PilotfishError PF_INTERFACE: no such interface; PF_GATEWAY: no gateway is known, or it does not answer within
+   * 5 s
    */
   static async open(options: HostLinkOptions): Promise<HostLink> {
-    const { interface: name, egress, mode, log } = options;
+    const { interface: name, egress, log } = options;
     const links = await readLinks();
     const ingress = findLink(links, name, 'interface');
     const out = egress === undefined ? ingress : findLink(links, egress, 'egress');
-    if (egress !== undefined) await checkEgress(out.ifname, mode, log);
     // By another interface packets leave without the tags that they came with.
     const hop = await findNextHop(egress === undefined ? segmentsOf(links, out) : [out], options.gateway);
     const neighbours = new Neighbours(hop.link.ifname, hop.gateway, log);

@@ -15,7 +15,7 @@ export interface LinkRow {
   readonly ifindex: number;
   readonly ifname: string;
   readonly altnames?: readonly string[];
-  /** The interface that this one is on: of a VLAN. */
+  /** The interface that belongs to it: below a VLAN; of a veth the other end. Absent when in another namespace. */
   readonly link?: string;
   /** `ether`, `loopback`, `none`, ... */
   readonly link_type: string;
@@ -28,14 +28,10 @@ export interface LinkRow {
 
 /** A link with what its driver tells. */
 export interface DetailedLinkRow extends LinkRow {
-  /** Index of the interface that belongs to it; of a veth, the other end. */
-  readonly link_index?: number;
-  /** There when that one is in another network namespace. */
-  readonly link_netnsid?: number;
   /** `veth`, `vlan`, ...; absent for hardware. */
   readonly linkinfo?: { readonly info_kind?: string };
-  /** There when an XDP program is attached. */
-  readonly xdp?: object;
+  /** There when an XDP program is attached; its mode is IFLA_XDP_ATTACHED of linux/if_link.h. */
+  readonly xdp?: { readonly mode: number };
 }
 
 interface AddressRow {

@@ -5,6 +5,7 @@ import type { Entries, MapName, MapStore, RingFill, TableName } from './map-stor
 import { entryBytes } from './map-store.ts';
 import type { BpfMap, BpfObject } from './native.ts';
 import { createMap, possibleCpus, unmap } from './native.ts';
+import { tableEntries } from './perfect-hash.ts';
 
 const BPF_F_MMAPABLE = 1 << 10;
 const RING_BYTES = RING_SLOTS * Uint16Array.BYTES_PER_ELEMENT;
@@ -69,7 +70,7 @@ export class KernelMapStore implements MapStore {
   async swapTable(table: TableName, bytes: Uint8Array): Promise<number> {
     const made = newTable(table, this.tableSize(table));
     try {
-      const keys = Uint32Array.from({ length: this.tableSize(table) }, (_, index) => index);
+      const keys = Uint32Array.from({ length: made.info.maxEntries }, (_, index) => index);
       await made.putBatch(new Uint8Array(keys.buffer), bytes, keys.length);
       // In a batch of one, for it runs off this thread: it returns after an RCU grace period.
       await this.#map(table).putBatch(indexKey(0), indexKey(made.fd), 1);
@@ -141,14 +142,14 @@ export class KernelMapStore implements MapStore {
   }
 }
 
-/** An inner map of a table, all of it zeros. */
-export function newTable(table: TableName, entries: number): BpfMap {
+/** An inner map of a table with so many places, all of it zeros. */
+export function newTable(table: TableName, places: number): BpfMap {
   return createMap({
     type: 'array',
     name: `pf_${table}`,
     keySize: 4,
     valueSize: entryBytes[table],
-    maxEntries: entries,
+    maxEntries: tableEntries(places, entryBytes[table]),
   });
 }
 

@@ -42,6 +42,9 @@ export const enums = {
     "PF_EVENT_OPENED": 2,
     "PF_EVENT_COUNT": 3
   },
+  "pf_homes": {
+    "PF_PLACES_PER_HOME": 8
+  },
   "pf_flag": {
     "PF_EVERY_PORT": 1,
     "PF_HASH_SOURCE": 2,
@@ -328,6 +331,86 @@ export const structs = {
       }
     }
   },
+  "pf_entry": {
+    "size": 32,
+    "fields": {
+      "address": {
+        "offset": 0,
+        "type": "be32",
+        "count": 4
+      },
+      "port": {
+        "offset": 16,
+        "type": "be16",
+        "count": 1
+      },
+      "protocol": {
+        "offset": 18,
+        "type": "u8",
+        "count": 1
+      },
+      "family": {
+        "offset": 19,
+        "type": "u8",
+        "count": 1
+      },
+      "number": {
+        "offset": 20,
+        "type": "u16",
+        "count": 1
+      },
+      "pool": {
+        "offset": 22,
+        "type": "u16",
+        "count": 1
+      },
+      "flags": {
+        "offset": 24,
+        "type": "u16",
+        "count": 1
+      },
+      "udp_timeout": {
+        "offset": 26,
+        "type": "u16",
+        "count": 1
+      },
+      "clients": {
+        "offset": 28,
+        "type": "u16",
+        "count": 1
+      },
+      "spare": {
+        "offset": 30,
+        "type": "u16",
+        "count": 1
+      }
+    }
+  },
+  "pf_key": {
+    "size": 20,
+    "fields": {
+      "address": {
+        "offset": 0,
+        "type": "be32",
+        "count": 4
+      },
+      "port": {
+        "offset": 16,
+        "type": "be16",
+        "count": 1
+      },
+      "protocol": {
+        "offset": 18,
+        "type": "u8",
+        "count": 1
+      },
+      "family": {
+        "offset": 19,
+        "type": "u8",
+        "count": 1
+      }
+    }
+  },
   "pf_constants": {
     "size": 48,
     "fields": {
@@ -388,88 +471,8 @@ export const structs = {
       }
     }
   },
-  "pf_entry": {
-    "size": 32,
-    "fields": {
-      "address": {
-        "offset": 0,
-        "type": "be32",
-        "count": 4
-      },
-      "port": {
-        "offset": 16,
-        "type": "be16",
-        "count": 1
-      },
-      "protocol": {
-        "offset": 18,
-        "type": "u8",
-        "count": 1
-      },
-      "family": {
-        "offset": 19,
-        "type": "u8",
-        "count": 1
-      },
-      "number": {
-        "offset": 20,
-        "type": "u16",
-        "count": 1
-      },
-      "pool": {
-        "offset": 22,
-        "type": "u16",
-        "count": 1
-      },
-      "flags": {
-        "offset": 24,
-        "type": "u16",
-        "count": 1
-      },
-      "udp_timeout": {
-        "offset": 26,
-        "type": "u16",
-        "count": 1
-      },
-      "clients": {
-        "offset": 28,
-        "type": "u16",
-        "count": 1
-      },
-      "displacement": {
-        "offset": 30,
-        "type": "u16",
-        "count": 1
-      }
-    }
-  },
-  "pf_key": {
-    "size": 20,
-    "fields": {
-      "address": {
-        "offset": 0,
-        "type": "be32",
-        "count": 4
-      },
-      "port": {
-        "offset": 16,
-        "type": "be16",
-        "count": 1
-      },
-      "protocol": {
-        "offset": 18,
-        "type": "u8",
-        "count": 1
-      },
-      "family": {
-        "offset": 19,
-        "type": "u8",
-        "count": 1
-      }
-    }
-  },
   "pf_server_id": {
-    "size": 12,
+    "size": 16,
     "fields": {
       "id": {
         "offset": 0,
@@ -486,10 +489,10 @@ export const structs = {
         "type": "u16",
         "count": 1
       },
-      "displacement": {
+      "spare": {
         "offset": 8,
         "type": "u32",
-        "count": 1
+        "count": 2
       }
     }
   }
@@ -597,4 +600,4 @@ export const maps = {
 } as const;
 
 /** Of bpf/layout.h: first 8 bytes of its SHA-256, in hex. */
-export const fingerprint = '76b8a820d7e7fd59';
+export const fingerprint = '016b367318f924f9';

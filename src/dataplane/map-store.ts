@@ -45,13 +45,13 @@ export interface MapStore {
   putMany(map: MapName, entries: Entries): Promise<void>;
   /** By their keys; those that are not there do no harm. */
   deleteMany(map: MapName, entries: Entries): Promise<void>;
-  /** Entries of every inner map of a table: a power of two. */
+  /** Places of every inner map of a table: a power of two. */
   tableSize(table: TableName): number;
   /**
    * Makes the table aside and puts it into place. Packets see the old one or the new one, never a mix. Resolves when no
    * packet can see the old one any more, with the id of the new one.
    *
-   * @param bytes of all its entries
+   * @param bytes of all of it
    */
   swapTable(table: TableName, bytes: Uint8Array): Promise<number>;
   /** Id of the table in place; null when there is none. */

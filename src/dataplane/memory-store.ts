@@ -3,6 +3,7 @@ import { PilotfishError } from '../core/errors.ts';
 import { maps } from './layout.gen.ts';
 import type { Entries, MapName, MapStore, RingFill, TableName } from './map-store.ts';
 import { entryBytes } from './map-store.ts';
+import { tableEntries } from './perfect-hash.ts';
 
 const ARRAY_TYPES: readonly number[] = [2, 6];
 
@@ -74,7 +75,7 @@ export class MemoryMapStore implements MapStore {
   }
 
   async swapTable(table: TableName, bytes: Uint8Array): Promise<number> {
-    const expected = this.tableSize(table) * entryBytes[table];
+    const expected = tableEntries(this.tableSize(table), entryBytes[table]) * entryBytes[table];
     if (bytes.length !== expected)
       throw new PilotfishError('PF_MAP', `table ${table} takes ${expected} bytes, not ${bytes.length}`);
     const id = this.#nextId++;

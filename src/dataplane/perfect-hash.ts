@@ -1,14 +1,17 @@
+import { enums } from './layout.gen.ts';
 import type { Word64 } from './mix64.ts';
 
 /**
  * The perfect hash of docs/decisions/0005-directory.md: hash and displace (Belazzougui, Botelho, Dietzfelbinger, ESA
- * 2009), with as many buckets ("homes") as places.
+ * 2009). Its buckets are called homes here.
  */
 
 /** Displacements have 16 bits. */
 const DISPLACEMENTS = 65_536;
 const PLACE_1 = 0x9e3779b1;
 const PLACE_2 = 0x85ebca6b;
+
+const { PF_PLACES_PER_HOME } = enums.pf_homes;
 
 export interface PerfectHash {
   /** By key: its own place, which no other key has. */
@@ -17,21 +20,22 @@ export interface PerfectHash {
   readonly displacements: Uint16Array;
 }
 
-/** @param size a power of two */
+/** @param size places of the table: a power of two */
 export function homeOf({ high }: Readonly<Word64>, size: number): number {
-  return (high >>> 8) & (size - 1);
+  return (high >>> 8) & (size / PF_PLACES_PER_HOME - 1);
 }
 
 /** @param low half of the key’s hash */
 export function placeOf(low: number, displacement: number, size: number): number {
-  return (Math.imul(low + Math.imul(displacement, PLACE_1), PLACE_2) >>> 16) & (size - 1);
+  return (Math.imul(low ^ Math.imul(displacement, PLACE_1), PLACE_2) >>> 16) & (size - 1);
 }
 
 /** Numbers of keys, ordered by home; those of home h start at `starts[h]` and end at `starts[h + 1]`. */
 function byHome(hashes: readonly Readonly<Word64>[], size: number): { keys: Uint32Array; starts: Uint32Array } {
-  const starts = new Uint32Array(size + 1);
+  const homes = size / PF_PLACES_PER_HOME;
+  const starts = new Uint32Array(homes + 1);
   for (const hash of hashes) starts[homeOf(hash, size) + 1]!++;
-  for (let home = 0; home < size; home++) starts[home + 1]! += starts[home]!;
+  for (let home = 0; home < homes; home++) starts[home + 1]! += starts[home]!;
   const next = starts.slice();
   const keys = new Uint32Array(hashes.length);
   for (const [key, hash] of hashes.entries()) keys[next[homeOf(hash, size)]!++] = key;
@@ -65,16 +69,15 @@ function takePlaces(lows: readonly number[], displacement: number, taken: Uint8A
  * A place for each key. The homes with most keys choose first, while there is most room.
  *
  * @param hashes of the keys, all of them different
- * @param size places and homes: a power of two, 65,536 at most
- * @returns null when the keys do not fit. Up to half of the size they do, unless three of one home lie so close together
- *   that no displacement parts them: a chance of 1 in 16 times the size at half of it, and it falls with the third power.
+ * @param size places: a power of two, 65,536 at most
+ * @returns null when the keys do not fit. Up to half of the size they do, unless two of one home have equal low halves.
  */
 export function perfectHash(hashes: readonly Readonly<Word64>[], size: number): PerfectHash | null {
   if (hashes.length > size) return null;
   const { keys, starts } = byHome(hashes, size);
   const taken = new Uint8Array(size);
   const places = new Uint32Array(hashes.length);
-  const displacements = new Uint16Array(size);
+  const displacements = new Uint16Array(size / PF_PLACES_PER_HOME);
   const found: number[] = [];
   for (const home of inOrder(starts)) {
     const lows: number[] = [];
@@ -88,11 +91,36 @@ export function perfectHash(hashes: readonly Readonly<Word64>[], size: number): 
   return { places, displacements };
 }
 
-/** Small tables are cheap, and the accident above is likelier there. */
 const SMALLEST_TABLE = 1_024;
 const LARGEST_TABLE = 65_536;
 
-/** Entries of a table for so many keys. */
-export function tableSize(keys: number): number {
+/** Places of a table for so many keys. */
+export function tablePlaces(keys: number): number {
   return Math.min(LARGEST_TABLE, Math.max(SMALLEST_TABLE, 2 ** Math.ceil(Math.log2(2 * keys))));
+}
+
+/** Entries of the map that holds such a table: behind the places, the displacements. */
+export function tableEntries(places: number, entryBytes: number): number {
+  return places + (places / PF_PLACES_PER_HOME) * (Uint16Array.BYTES_PER_ELEMENT / entryBytes);
+}
+
+/**
+ * The whole map.
+ *
+ * @param entries in the order of the keys, encoded
+ * @param size places
+ */
+export function tableBytes(
+  entries: readonly Uint8Array[],
+  { places, displacements }: PerfectHash,
+  size: number,
+  entryBytes: number,
+): Uint8Array {
+  const bytes = new Uint8Array(tableEntries(size, entryBytes) * entryBytes);
+  for (const [key, entry] of entries.entries()) bytes.set(entry, (places[key] ?? 0) * entryBytes);
+  const view = new DataView(bytes.buffer, size * entryBytes);
+  displacements.forEach((displacement, home) => {
+    view.setUint16(home * Uint16Array.BYTES_PER_ELEMENT, displacement, true);
+  });
+  return bytes;
 }

@@ -8,7 +8,7 @@ import { KernelMapStore, type LoadedSizes, newTable } from './kernel-store.ts';
 import { enums, fingerprint, maps, structs } from './layout.gen.ts';
 import type { BpfObject, BpfProgram } from './native.ts';
 import { openObject, possibleCpus } from './native.ts';
-import { tableSize } from './perfect-hash.ts';
+import { tablePlaces } from './perfect-hash.ts';
 
 /** The compiled program; the path is the same from src/ and from dist/. */
 export const objectPath = fileURLToPath(new URL('../../build/pilotfish.bpf.o', import.meta.url));
@@ -119,7 +119,7 @@ function configure(object: BpfObject, sizes: ProgramSizes, { rate, jiffies }: Ke
     flows: buckets * possibleCpus(),
   };
   for (const [map, count] of Object.entries(entries)) object.setMaxEntries(map, count);
-  const tables = { directory: tableSize(vips * KEYS_PER_VIP), server_ids: tableSize(reals - 1) };
+  const tables = { directory: tablePlaces(vips * KEYS_PER_VIP), server_ids: tablePlaces(reals - 1) };
   for (const table of ['directory', 'server_ids'] as const) {
     const like = newTable(table, tables[table]);
     object.setInnerMap(table, like);

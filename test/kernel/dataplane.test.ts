@@ -280,7 +280,7 @@ describe.each([kernel, memory])('a data plane over $name', ({ make }) => {
     const wanted = dataPlane.observe();
     store.put('address_filter', indexKey(0), new Uint8Array(8_192));
     for (const [key] of [...store.entries('prefixes')].slice(0, 1)) store.delete('prefixes', key);
-    await store.swapTable('server_ids', new Uint8Array(12 * store.tableSize('server_ids')));
+    await store.swapTable('server_ids', new Uint8Array(16 * (65 / 64) * store.tableSize('server_ids')));
     await store.removeRings([0]);
     await converge(dataPlane, goals.more as Target);
     expect(dataPlane.observe()).toEqual(wanted);

@@ -68,11 +68,34 @@ export function udp({ from, to, payload = nothing }: Ports): Segment {
   return { protocol: 17, bytes, checksumAt: 6 };
 }
 
+export interface IcmpFields {
+  readonly code?: number;
+  /** The four bytes after the checksum. */
+  readonly rest?: number;
+}
+
+function icmpBytes(type: number, payload: Uint8Array, { code = 0, rest = 0 }: IcmpFields): Uint8Array {
+  return bytesOf(
+    8,
+    (view) => {
+      view.setUint8(0, type);
+      view.setUint8(1, code);
+      view.setUint32(4, rest);
+    },
+    payload,
+  );
+}
+
 /** An ICMP message; an echo request unless told otherwise. */
-export function icmp(type = 8, payload: Uint8Array = nothing): Segment {
-  const bytes = bytesOf(8, (view) => view.setUint8(0, type), payload);
+export function icmp(type = 8, payload: Uint8Array = nothing, fields: IcmpFields = {}): Segment {
+  const bytes = icmpBytes(type, payload, fields);
   new DataView(bytes.buffer, bytes.byteOffset).setUint16(2, internetChecksum(bytes));
   return { protocol: 1, bytes, checksumAt: null };
+}
+
+/** The same for IPv6. */
+export function icmp6(type = 128, payload: Uint8Array = nothing, fields: IcmpFields = {}): Segment {
+  return { protocol: 58, bytes: icmpBytes(type, payload, fields), checksumAt: 2 };
 }
 
 export function rawSegment(protocol: number, bytes: Uint8Array): Segment {
@@ -132,29 +155,33 @@ export function ipv4(header: Ipv4Header, segment: Segment): Uint8Array {
   return Buffer.concat([head, body]);
 }
 
+/** A header between IPv6 header and segment: its number, and bytes whose first is overwritten with that of what follows. */
+export interface Extension {
+  readonly type: number;
+  readonly bytes: Uint8Array;
+}
+
 export interface Ipv6Options {
   readonly trafficClass?: number;
   readonly hopLimit?: number;
-  /** Between header and segment: its number, and bytes whose first is overwritten with the segment’s protocol. */
-  readonly extension?: { readonly type: number; readonly bytes: Uint8Array };
+  readonly extensions?: readonly Extension[];
   /** Payload length to write instead of the true one. */
   readonly length?: number;
 }
 
 /** An IPv6 packet (RFC 8200) between two addresses of 16 bytes. */
 export function ipv6(from: Uint8Array, to: Uint8Array, segment: Segment, options: Ipv6Options = {}): Uint8Array {
-  const { trafficClass = 0, hopLimit = 61, extension, length } = options;
+  const { trafficClass = 0, hopLimit = 61, extensions = [], length } = options;
   const pseudo = bytesOf(8, (view) => {
     view.setUint32(0, segment.bytes.length);
     view.setUint8(7, segment.protocol);
   });
-  const between = Uint8Array.from(extension?.bytes ?? []);
-  if (extension !== undefined) between[0] = segment.protocol;
-  const body = Buffer.concat([between, withChecksum(segment, Buffer.concat([from, to, pseudo]))]);
+  const between = extensions.map(({ bytes }, i) => bytes.with(0, extensions[i + 1]?.type ?? segment.protocol));
+  const body = Buffer.concat([...between, withChecksum(segment, Buffer.concat([from, to, pseudo]))]);
   const fixed = bytesOf(8, (view) => {
     view.setUint32(0, ((6 << 28) | (trafficClass << 20)) >>> 0);
     view.setUint16(4, length ?? body.length);
-    view.setUint8(6, extension?.type ?? segment.protocol);
+    view.setUint8(6, extensions[0]?.type ?? segment.protocol);
     view.setUint8(7, hopLimit);
   });
   return Buffer.concat([fixed, from, to, body]);
@@ -172,22 +199,28 @@ export interface EthernetHeader {
   readonly to?: string;
   /** Default IPv4. */
   readonly type?: number;
-  /** 802.1Q tag. */
-  readonly vlan?: number;
+  /** Ethertype and control word of VLAN tags, outermost first. */
+  readonly tags?: readonly (readonly [type: number, control: number])[];
   /** Zeros behind the payload up to this length of the frame, as a NIC adds them. */
   readonly padTo?: number;
 }
 
-export const etherTypes = { ipv4: 0x0800, arp: 0x0806, vlan: 0x8100, ipv6: 0x86dd, lldp: 0x88cc } as const;
+export const etherTypes = {
+  ipv4: 0x0800,
+  arp: 0x0806,
+  vlan: 0x8100,
+  qinq: 0x88a8,
+  ipv6: 0x86dd,
+  lldp: 0x88cc,
+} as const;
 
 function macBytes(mac: string): Uint8Array {
   return Uint8Array.from(mac.split(':'), (byte) => Number.parseInt(byte, 16));
 }
 
 export function ethernet(payload: Uint8Array, header: EthernetHeader = {}): Uint8Array {
-  const { from = '02:00:00:00:00:09', to = '02:00:00:00:00:02', type = etherTypes.ipv4, vlan, padTo = 0 } = header;
-  const tags = vlan === undefined ? [type] : [etherTypes.vlan, vlan, type];
-  const words = Uint8Array.from(tags.flatMap((word) => [word >> 8, word & 0xff]));
+  const { from = '02:00:00:00:00:09', to = '02:00:00:00:00:02', type = etherTypes.ipv4, tags = [], padTo = 0 } = header;
+  const words = Uint8Array.from([...tags.flat(), type].flatMap((word) => [word >> 8, word & 0xff]));
   const frame = Buffer.concat([macBytes(to), macBytes(from), words, payload]);
   return Buffer.concat([frame, new Uint8Array(Math.max(0, padTo - frame.length))]);
 }

@@ -35,7 +35,7 @@ export class NamespacedHostLink implements AsyncDisposable {
   #errors = '';
 
   private constructor(namespace: string, options: Partial<HostLinkOptions>) {
-    const given = { interface: 'eth0', mode: 'auto', tunnels: [], ...options };
+    const given = { interface: 'eth0', tunnels: [], ...options };
     const args = [`--net=/run/netns/${namespace}`, process.execPath, script, JSON.stringify(given)];
     this.#child = spawn('nsenter', args);
     this.#exited = once(this.#child, 'close');

@@ -21,7 +21,7 @@ const step = (h: bigint, by: bigint): bigint => {
 };
 
 function placeOf(h: bigint, displacement: number, size: number): number {
-  const x = (((h & 0xffffffffn) + BigInt(displacement) * 0x9e3779b1n) * 0x85ebca6bn) & 0xffffffffn;
+  const x = (((h & 0xffffffffn) ^ ((BigInt(displacement) * 0x9e3779b1n) & 0xffffffffn)) * 0x85ebca6bn) & 0xffffffffn;
   return Number(x >> 16n) & (size - 1);
 }
 
@@ -53,10 +53,16 @@ function entryAt(table: Uint8Array, index: number): Entry {
   return decode('pf_entry', table.subarray(index * 32, index * 32 + 32));
 }
 
+/** Behind the places, `entryBytes` each, there are 2 bytes for every 8 of them. */
+function displacementOf(table: Uint8Array, h: bigint, size: number, entryBytes: number): number {
+  const home = Number(h >> 40n) & (size / 8 - 1);
+  return new DataView(table.buffer, table.byteOffset).getUint16(size * entryBytes + home * 2, true);
+}
+
 function findKey(table: Uint8Array, key: Key): Entry | null {
-  const size = table.length / 32;
+  const size = (table.length / 32) * (128 / 129);
   const { ofKey } = hashesOf(key);
-  const { displacement } = entryAt(table, Number(ofKey >> 40n) & (size - 1));
+  const displacement = displacementOf(table, ofKey, size, 32);
   const entry = entryAt(table, placeOf(ofKey, displacement, size));
   const words = [0, 4, 8, 12].map((at) => new DataView(key.address.buffer).getUint32(at));
   const same =
@@ -107,9 +113,9 @@ export function findDestination(maps: Maps, address: Address, port: number, prot
 export function findServerId(maps: Maps, pool: number, id: number): number {
   const table = maps.tableBytes('server_ids');
   if (table === null) return 0;
-  const size = table.length / 12;
-  const entry = (index: number) => decode('pf_server_id', table.subarray(index * 12, index * 12 + 12));
+  const size = (table.length / 16) * (64 / 65);
   const h = step(step(BigInt(id) | (BigInt(pool) << 32n), 0x9e3779b97f4a7c15n), 0xc2b2ae3d27d4eb4fn);
-  const found = entry(placeOf(h, entry(Number(h >> 40n) & (size - 1)).displacement, size));
+  const place = placeOf(h, displacementOf(table, h, size, 16), size);
+  const found = decode('pf_server_id', table.subarray(place * 16, place * 16 + 16));
   return found.id === id && found.pool === pool ? found.real : 0;
 }

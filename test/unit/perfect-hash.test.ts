@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MIX_1, MIX_2, MIX_3, mix } from '../../src/dataplane/mix64.ts';
-import { homeOf, perfectHash, placeOf, tableSize } from '../../src/dataplane/perfect-hash.ts';
+import { homeOf, perfectHash, placeOf, tablePlaces } from '../../src/dataplane/perfect-hash.ts';
 
 const half = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 const wordArb = fc.record({ high: half, low: half });
@@ -91,6 +91,6 @@ describe('a perfect hash', () => {
     [12_288, 32_768],
     [1_000_000, 65_536],
   ])('for %i keys has a table of %i', (keys, size) => {
-    expect(tableSize(keys)).toBe(size);
+    expect(tablePlaces(keys)).toBe(size);
   });
 });
