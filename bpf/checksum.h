@@ -6,7 +6,6 @@
 #include "frame.h"
 
 #define PF_SUM_STEP 64
-#define PF_SUM_STEPS 128 /* a frame that XDP sees in one piece is shorter */
 
 /* Of fewer than 2^32 words. */
 INLINE __u16 fold(__u64 sum)
@@ -35,27 +34,38 @@ INLINE __u16 updated_checksum(__u16 check, __u16 before, __u16 after)
 	return ~fold_short((__u32)(__u16)~check + (__u16)~before + after);
 }
 
-INLINE __u32 add_step(struct xdp_md *ctx, __u32 offset, __u32 size, __u32 sum)
+/* What sum_frame has got so far. */
+struct summing {
+	struct xdp_md *ctx;
+	__u32 offset;
+	__u32 sum;
+};
+
+INLINE void add_bytes(struct summing *s, __u32 size)
 {
 	__u64 step[PF_SUM_STEP / sizeof(__u64)] = {};
 
-	if (bpf_xdp_load_bytes(ctx, offset, step, size))
-		return sum;
-	return bpf_csum_diff(0, 0, (__be32 *)step, sizeof(step), sum);
+	if (!bpf_xdp_load_bytes(s->ctx, s->offset, step, size))
+		s->sum = bpf_csum_diff(0, 0, (__be32 *)step, sizeof(step), s->sum);
+	s->offset += size;
+}
+
+static long add_step(__u32 index __attribute__((unused)), struct summing *s)
+{
+	add_bytes(s, PF_SUM_STEP);
+	return 0;
 }
 
 /* The sum of a part of the frame: 0 only if all of it is 0. */
 APART __u32 sum_frame(struct xdp_md *ctx, __u32 offset, __u32 length)
 {
-	__u32 sum = 0;
+	struct summing s = {.ctx = ctx, .offset = offset};
+	__u32 rest = length % PF_SUM_STEP;
 
-	for (int i = 0; i < PF_SUM_STEPS && length >= PF_SUM_STEP; i++) {
-		sum = add_step(ctx, offset, PF_SUM_STEP, sum);
-		offset += PF_SUM_STEP;
-		length -= PF_SUM_STEP;
-	}
-	length &= PF_SUM_STEP - 1;
-	return length ? add_step(ctx, offset, length, sum) : sum;
+	bpf_loop(length / PF_SUM_STEP, add_step, &s, 0);
+	if (rest)
+		add_bytes(&s, rest);
+	return s.sum;
 }
 
 #endif

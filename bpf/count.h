@@ -49,9 +49,11 @@ INLINE int count(__u32 reason)
 {
 	add_one(&reasons, reason);
 	trace_reason(reason);
-	if (likely(reason == PF_FORWARDED))
-		return constants.egress ? bpf_redirect(constants.egress, 0) : XDP_TX;
-	if (reason > PF_FORWARDED)
+	if (unlikely(constants.egress && reason == PF_FORWARDED)) {
+		bpf_redirect(constants.egress, 0);
+		return XDP_REDIRECT; /* all that the call returns, as the verifier does not know */
+	}
+	if (likely(reason >= PF_FORWARDED))
 		return XDP_TX;
 	return reason < PF_FRAGMENT ? XDP_PASS : XDP_DROP;
 }

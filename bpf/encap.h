@@ -6,7 +6,7 @@
 #include "checksum.h"
 #include "parse.h"
 
-#define PF_OUTER_TTL 64
+#define PF_NO_SUM (~0ull) /* no checksum is wanted */
 #define PF_GUE_PORTS 0xc000 /* source ports: 49152 and above, 14 bits of them */
 
 INLINE int is_unknown(const __u8 mac[ETH_ALEN])
@@ -14,13 +14,13 @@ INLINE int is_unknown(const __u8 mac[ETH_ALEN])
 	return !(*(const __u32 *)mac | *(const __u16 *)(mac + 4));
 }
 
-INLINE __u32 outer_size(const struct pf_real *real)
+INLINE __u32 outer_size(const struct pf_real *real, __u8 encap)
 {
 	__u32 ip = real->family == PF_FAMILY_V4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 
-	if (real->encap == PF_ENCAP_L2)
+	if (encap == PF_ENCAP_L2)
 		return 0;
-	return real->encap == PF_ENCAP_GUE ? ip + sizeof(struct udphdr) : ip;
+	return encap == PF_ENCAP_GUE ? ip + sizeof(struct udphdr) : ip;
 }
 
 /* Tags of the frame stay, unless it leaves by another interface. */
@@ -71,7 +71,7 @@ INLINE __u64 write_outer_ipv4(__u32 *word, const struct packet *p, const struct 
 
 	word[0] = bpf_htonl(0x45000000) | (__u32)p->tos << 8 | (__u32)bpf_htons(p->length + size) << 16;
 	word[1] = bpf_htonl(PF_IP_DF);
-	word[2] = PF_OUTER_TTL | (__u32)protocol << 8;
+	word[2] = p->hops | (__u32)protocol << 8;
 	word[3] = source;
 	word[4] = destination;
 	word[2] |= (__u32)checksum(addresses + word[0] + word[1] + word[2]) << 16;
@@ -85,7 +85,7 @@ INLINE __u64 write_outer_ipv6(__u32 *word, const struct packet *p, const struct 
 	__u64 addresses = 0;
 
 	word[0] = bpf_htonl(6u << 28 | (__u32)p->tos << 20 | (high & 0xfffff));
-	word[1] = bpf_htons(p->length + size - sizeof(struct ipv6hdr)) | (__u32)protocol << 16 | PF_OUTER_TTL << 24;
+	word[1] = bpf_htons(p->length + size - sizeof(struct ipv6hdr)) | (__u32)protocol << 16 | (__u32)p->hops << 24;
 	word[2] = s->outer_v6[0];
 	word[3] = s->outer_v6[1];
 	word[4] = s->outer_v6[2] | (high & s->outer_v6_host[0]);
@@ -118,13 +118,13 @@ INLINE __u64 inner_sum(struct xdp_md *ctx, const struct packet *p)
 	return (__u64)(__u16)~fold(pseudo) + ip[0] + ip[1];
 }
 
-/* Variant 1: the packet itself follows the UDP header. addresses: their sum; inner: that of the packet. */
+/* Variant 1: the packet itself follows the UDP header. addresses: their sum; inner: that of the packet, or PF_NO_SUM. */
 INLINE void write_gue(struct udphdr *udp, const struct packet *p, __u64 addresses, __u64 inner)
 {
 	__be16 length = bpf_htons(p->length + sizeof(*udp)), source = bpf_htons(PF_GUE_PORTS | ((p->hash >> 48) & 0x3fff));
 	__u16 check = 0;
 
-	if (p->real->gue_checksum) {
+	if (inner != PF_NO_SUM) {
 		check = checksum(addresses + inner + ((__u32)IPPROTO_UDP << 8) + 2ull * length + source + p->real->gue_port);
 		if (!check)
 			check = 0xffff;
@@ -178,12 +178,13 @@ INLINE int address_frame(struct xdp_md *ctx, const struct packet *p, const struc
 	return PF_FORWARDED;
 }
 
-INLINE int encap_packet(struct xdp_md *ctx, const struct packet *p, const struct pf_settings *s)
+/* encap: read once, for the real may be given another one meanwhile. */
+INLINE int encap_packet(struct xdp_md *ctx, const struct packet *p, const struct pf_settings *s, __u8 encap)
 {
-	int is_gue = p->real->encap == PF_ENCAP_GUE;
-	__u64 inner = 0;
+	int is_gue = encap == PF_ENCAP_GUE;
+	__u64 inner = PF_NO_SUM;
 
-	if (unlikely(p->real->encap == PF_ENCAP_L2))
+	if (unlikely(encap == PF_ENCAP_L2))
 		return address_frame(ctx, p, s);
 	if (is_gue && p->real->gue_checksum)
 		inner = inner_sum(ctx, p);

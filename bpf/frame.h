@@ -8,6 +8,9 @@
 #include <bpf/bpf_endian.h>
 #include "packet.h"
 
+/* TTL or hop limit of what is made here. */
+#define PF_HOPS 64
+
 struct vlan_tag {
 	__be16 control;
 	__be16 ethertype; /* of what follows */
@@ -28,6 +31,17 @@ INLINE void copy_mac(struct mac *to, const struct mac *from)
 {
 	*(__u32 *)to = *(const __u32 *)from;
 	to->part[2] = from->part[2];
+}
+
+/* Broadcast or multicast. */
+INLINE int is_group(const struct mac *mac)
+{
+	return mac->part[0] & 1;
+}
+
+INLINE int is_same_mac(const struct mac *a, const struct mac *b)
+{
+	return a->part[0] == b->part[0] && a->part[1] == b->part[1] && a->part[2] == b->part[2];
 }
 
 INLINE void copy_macs(struct mac_pair *to, const struct mac_pair *from)

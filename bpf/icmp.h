@@ -7,7 +7,6 @@
 #include "parse.h"
 #include "vip.h"
 
-#define PF_TTL 64
 #define PF_QUOTED_LEAST 8 /* bytes after the quoted IP header that every error has (RFC 792) */
 #define PF_FRAGMENT_OFFSET 0x1fff
 
@@ -65,6 +64,31 @@ INLINE __u16 echo_reply_checksum(struct xdp_md *ctx, const struct packet *p, __u
 	return updated_checksum(check, bpf_htons(ICMPV4_ECHO_REQUEST << 8), 0);
 }
 
+/*
+ * May the sender be answered? Not one that cannot be its address (RFC 1122, section 3.2.2; RFC 4443, section 2.4), nor
+ * one that sent the frame from a group address.
+ */
+INLINE int may_answer(struct xdp_md *ctx, const struct packet *p)
+{
+	const struct mac_pair *macs = frame_start(ctx);
+	__u8 first = (__u8)p->addresses[0];
+
+	if ((const void *)(macs + 1) > frame_end(ctx) || is_group(&macs->source))
+		return 0;
+	if (p->family == PF_FAMILY_V4)
+		return first != 0 && first != 127 && first < 224;
+	return first != 0xff && (p->addresses[0] | p->addresses[2]);
+}
+
+INLINE int is_echo_request(const struct packet *p, const struct echo *icmp)
+{
+	if (icmp->code)
+		return 0;
+	/* An IPv6 one with extension headers may have a way to go yet, or to come. */
+	return p->family == PF_FAMILY_V4 ? icmp->type == ICMPV4_ECHO_REQUEST :
+					   icmp->type == ICMPV6_ECHO_REQUEST && p->l4 == sizeof(struct ipv6hdr);
+}
+
 INLINE int answer_echo_ipv4(struct xdp_md *ctx, struct packet *p)
 {
 	struct iphdr *ip = at(ctx, p, 0);
@@ -80,8 +104,8 @@ INLINE int answer_echo_ipv4(struct xdp_md *ctx, struct packet *p)
 	client = ip->saddr;
 	ip->saddr = ip->daddr;
 	ip->daddr = client;
-	ip->check = updated_checksum(ip->check, ip->ttl, PF_TTL);
-	ip->ttl = PF_TTL;
+	ip->check = updated_checksum(ip->check, ip->ttl, PF_HOPS);
+	ip->ttl = PF_HOPS;
 	swap_macs(ctx);
 	return PF_ECHO_ANSWERED;
 }
@@ -99,7 +123,7 @@ INLINE int answer_echo_ipv6(struct xdp_md *ctx, struct packet *p)
 	client = ip->saddr;
 	ip->saddr = ip->daddr;
 	ip->daddr = client;
-	ip->hop_limit = PF_TTL;
+	ip->hop_limit = PF_HOPS;
 	swap_macs(ctx);
 	return PF_ECHO_ANSWERED;
 }
@@ -111,11 +135,6 @@ INLINE void turn_round(struct packet *p, __u8 protocol, __u32 ports)
 	p->tcp_flags = 0;
 	p->protocol = protocol;
 	p->ports = ports >> 16 | ports << 16;
-}
-
-INLINE int is_balanced(__u8 protocol)
-{
-	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP;
 }
 
 INLINE int read_quoted_ipv4(struct xdp_md *ctx, struct packet *p)
@@ -130,7 +149,7 @@ INLINE int read_quoted_ipv4(struct xdp_md *ctx, struct packet *p)
 	ports = at(ctx, p, start + size);
 	if (start + size + PF_QUOTED_LEAST > p->length || (const void *)(ports + 2) > frame_end(ctx))
 		return 0;
-	if (!is_balanced(quoted->protocol) || quoted->frag_off & bpf_htons(PF_FRAGMENT_OFFSET) ||
+	if (!has_ports(quoted->protocol) || quoted->frag_off & bpf_htons(PF_FRAGMENT_OFFSET) ||
 	    quoted->saddr != (__be32)p->destination[0])
 		return 0;
 	p->addresses[0] = quoted->daddr | (__u64)quoted->saddr << 32;
@@ -147,7 +166,7 @@ INLINE int read_quoted_ipv6(struct xdp_md *ctx, struct packet *p)
 
 	if (start + sizeof(*quoted) + PF_QUOTED_LEAST > p->length || (const void *)(ports + 2) > frame_end(ctx))
 		return 0;
-	if (quoted->version != 6 || !is_balanced(quoted->nexthdr) || words[0] != p->destination[0] ||
+	if (quoted->version != 6 || !has_ports(quoted->nexthdr) || words[0] != p->destination[0] ||
 	    words[1] != p->destination[1])
 		return 0;
 	p->addresses[0] = words[2];
@@ -173,7 +192,7 @@ INLINE int treat_icmp(struct xdp_md *ctx, struct packet *p, const struct pf_entr
 
 	if ((const void *)(icmp + 1) > frame_end(ctx))
 		return PF_MALFORMED;
-	if (icmp->type == (is_v4 ? ICMPV4_ECHO_REQUEST : ICMPV6_ECHO_REQUEST) && !icmp->code && (*entry)->flags & PF_ECHO)
+	if (is_echo_request(p, icmp) && (*entry)->flags & PF_ECHO && may_answer(ctx, p))
 		return is_v4 ? answer_echo_ipv4(ctx, p) : answer_echo_ipv6(ctx, p);
 	if (!is_error(p, icmp->type) || !(is_v4 ? read_quoted_ipv4(ctx, p) : read_quoted_ipv6(ctx, p)))
 		return PF_ICMP_OTHER;

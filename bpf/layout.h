@@ -42,6 +42,7 @@ enum pf_reason {
 	PF_TOO_BIG_LIMITED, /* drop: the same, and the sender is not told because of the rate limit */
 	PF_NO_HEADROOM, /* drop: the driver leaves no room for the outer header */
 	PF_NESTED,	/* drop: a tunnel to this host inside a tunnel to this host */
+	PF_EXPIRED,	/* drop: it came in a tunnel whose packet had no hops left to go on */
 	PF_FORWARDED,	/* sent: to a real */
 	PF_ECHO_ANSWERED, /* sent: an echo reply, back to where the request came from */
 	PF_TOO_BIG_ANSWERED, /* sent: fragmentation needed or packet too big, back to the sender */
@@ -70,7 +71,8 @@ enum pf_flag {
 	PF_CLIENTS = 1 << 9,	 /* the source may choose another pool */
 	PF_ECHO = 1 << 10,	 /* of an entry for ICMP: echo requests are answered */
 	PF_OPEN = 1 << 11,	 /* a tunnel that ends here */
-	PF_FRAGMENTS = 1 << 12	 /* of an entry with port 0: fragments are taken, its VIP being the only one here */
+	PF_FRAGMENTS = 1 << 12,	 /* of an entry with port 0: fragments are taken, its VIP being the only one here */
+	PF_OWN = 1 << 13	 /* of this host or its gateway: no VIP's address, although the prefix of one has it */
 };
 
 /*
@@ -171,9 +173,9 @@ struct pf_settings {
 	__be32 outer_v4_host;	  /* mask of the bits of it that the flow hash fills */
 	__be32 outer_v6[4];	  /* the same for IPv6 */
 	__be32 outer_v6_host[2];  /* of the last two words: the hash has no more bits */
-	__u32 mtu;		  /* largest IP packet, outer header included, that the link takes */
-	__u8 gateway_mac[6];	  /* next hop; all zero: not known */
+	__u8 gateway_mac[6];	  /* next hop; all zero: not known. Within one word, so that it changes at once */
 	__u8 own_mac[6];	  /* source of what is sent */
+	__u32 mtu;		  /* largest IP packet, outer header included, that the link takes */
 	__u32 zero;		  /* always 0, which the verifier does not know */
 	__u32 spare;
 };

@@ -31,6 +31,7 @@ struct packet {
 	__u8 family;	      /* enum pf_family */
 	__u8 protocol;	      /* of the transport header */
 	__u8 tos;	      /* DSCP and ECN */
+	__u8 hops;	      /* TTL or hop limit of an outer header */
 	__u8 tcp_flags;	      /* RFC 9293 */
 	__u16 df;	      /* not 0: must not be fragmented on its way */
 	__u16 fragment;	      /* not 0: one of several */

@@ -72,21 +72,41 @@ INLINE int find_real(struct xdp_md *ctx, struct packet *p, const struct pf_setti
 	return verdict;
 }
 
+/* A frame on its way to the real, seen because a switch floods it or the interface is promiscuous. */
+INLINE int is_addressed_to(struct xdp_md *ctx, const struct pf_real *real)
+{
+	const struct mac_pair *macs = frame_start(ctx);
+
+	return (const void *)(macs + 1) > frame_end(ctx) || is_same_mac(&macs->destination, (const struct mac *)real->mac);
+}
+
+INLINE int is_to_group(struct xdp_md *ctx)
+{
+	const struct mac_pair *macs = frame_start(ctx);
+
+	return (const void *)(macs + 1) > frame_end(ctx) || is_group(&macs->destination);
+}
+
 INLINE int send_to_real(struct xdp_md *ctx, struct packet *p, const struct pf_settings *s)
 {
-	__u32 size = outer_size(p->real);
+	__u8 encap = p->real->encap;
+	__u32 size = outer_size(p->real, encap);
 
-	if (unlikely(p->real->encap == PF_ENCAP_LOCAL))
+	if (unlikely(encap == PF_ENCAP_LOCAL))
 		return PF_LOCAL_REAL;
-	if (is_unknown(p->real->encap == PF_ENCAP_L2 ? p->real->mac : s->gateway_mac))
-		return p->real->encap == PF_ENCAP_L2 ? PF_NO_NEIGHBOUR : PF_NO_GATEWAY;
+	if (unlikely(!p->hops))
+		return PF_EXPIRED;
+	if (is_unknown(encap == PF_ENCAP_L2 ? p->real->mac : s->gateway_mac))
+		return encap == PF_ENCAP_L2 ? PF_NO_NEIGHBOUR : PF_NO_GATEWAY;
+	if (unlikely(encap == PF_ENCAP_L2) && is_addressed_to(ctx, p->real))
+		return PF_NOT_VIP;
 	if (unlikely(p->length + size > s->mtu))
 		return tell_too_big(ctx, p, s->mtu - size);
-	return encap_packet(ctx, p, s);
+	return encap_packet(ctx, p, s, encap);
 }
 
 /* Up to the VIP, or to where a packet ends that is for none. */
-INLINE int classify(struct xdp_md *ctx, struct packet *p)
+INLINE int classify(struct xdp_md *ctx, struct packet *p, __u8 *hops)
 {
 	const struct pf_entry *entry = 0;
 	int verdict;
@@ -94,11 +114,14 @@ INLINE int classify(struct xdp_md *ctx, struct packet *p)
 	verdict = parse_packet(ctx, p);
 	if (verdict != PF_NEXT)
 		return verdict;
+	/* Whoever else has got it would balance it as well. */
+	if (unlikely(is_to_group(ctx)))
+		return PF_NOT_VIP;
 	verdict = find_vip(p, &entry);
 	if (verdict != PF_NEXT)
 		return verdict;
-	if (unlikely(entry->flags & PF_OPEN))
-		return open_tunnel(ctx, p);
+	if (unlikely(entry->flags & (PF_OPEN | PF_OWN)))
+		return entry->flags & PF_OWN ? PF_NOT_VIP : open_tunnel(ctx, p, hops);
 	if (unlikely(is_icmp(p))) {
 		verdict = treat_icmp(ctx, p, &entry);
 		if (verdict != PF_NEXT)
@@ -120,6 +143,7 @@ INLINE int balance(struct xdp_md *ctx, struct packet *p)
 	if (!s)
 		return PF_NO_GATEWAY;
 	p->l3 = veil(p->l3, s);
+	p->hops = veil(p->hops, s);
 	p->protocol = veil(p->protocol, s);
 	p->fragment = veil(p->fragment, s);
 	p->icmp = veil(p->icmp, s);
@@ -134,10 +158,10 @@ INLINE int balance(struct xdp_md *ctx, struct packet *p)
 }
 
 /* One packet. Each family has its own copy of all of it, which costs room and saves every question of which one it is. */
-INLINE int treat(struct xdp_md *ctx, __u32 l3, __u8 family)
+INLINE int treat(struct xdp_md *ctx, __u32 l3, __u8 family, __u8 *hops)
 {
-	struct packet p = {.l3 = l3, .family = family, .flaw = PF_NEXT};
-	int verdict = classify(ctx, &p);
+	struct packet p = {.l3 = l3, .family = family, .flaw = PF_NEXT, .hops = *hops};
+	int verdict = classify(ctx, &p, hops);
 
 	if (unlikely(verdict == PF_AGAIN))
 		return PF_AGAIN;
@@ -147,6 +171,8 @@ INLINE int treat(struct xdp_md *ctx, __u32 l3, __u8 family)
 SEC("xdp")
 int pilotfish(struct xdp_md *ctx)
 {
+	__u8 hops = PF_HOPS;
+
 	trace_start();
 	for (int layer = 0; layer < PF_LAYERS; layer++) {
 		__be16 ethertype = 0;
@@ -156,9 +182,9 @@ int pilotfish(struct xdp_md *ctx)
 		if (!l3)
 			return count(PF_UNREADABLE);
 		if (ethertype == bpf_htons(ETH_P_IP))
-			action = treat(ctx, l3, PF_FAMILY_V4);
+			action = treat(ctx, l3, PF_FAMILY_V4, &hops);
 		else if (ethertype == bpf_htons(ETH_P_IPV6))
-			action = treat(ctx, l3, PF_FAMILY_V6);
+			action = treat(ctx, l3, PF_FAMILY_V6, &hops);
 		else
 			return count(PF_NOT_IP);
 		if (likely(action != PF_AGAIN))

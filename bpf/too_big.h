@@ -39,7 +39,7 @@ struct answer_ipv6 {
 INLINE int make_answer(struct xdp_md *ctx, __u32 l3, int headers, __u32 quoted)
 {
 	struct frame_head *before, *now;
-	__u32 frame = frame_end(ctx) - frame_start(ctx);
+	__u32 frame = bpf_xdp_get_buff_len(ctx);
 
 	if (bpf_xdp_adjust_head(ctx, -headers))
 		return 0;
@@ -68,13 +68,13 @@ APART int answer_ipv4(struct xdp_md *ctx, __u32 l3, __u32 length, __u32 mtu)
 		.ihl = sizeof(a->ip) / 4,
 		.tot_len = bpf_htons(headers + quoted),
 		.frag_off = bpf_htons(PF_IP_DF),
-		.ttl = PF_TTL,
+		.ttl = PF_HOPS,
 		.protocol = IPPROTO_ICMP,
 		.saddr = a->quoted.daddr,
 		.daddr = a->quoted.saddr,
 	};
 	a->ip.check = checksum((__u64)bpf_htons(4 << 12 | 5 << 8) + a->ip.tot_len + a->ip.frag_off +
-			       bpf_htons(PF_TTL << 8 | IPPROTO_ICMP) + a->ip.saddr + a->ip.daddr);
+			       bpf_htons(PF_HOPS << 8 | IPPROTO_ICMP) + a->ip.saddr + a->ip.daddr);
 	a->icmp = (struct too_big){.type = ICMPV4_UNREACHABLE, .code = ICMPV4_FRAGMENTATION_NEEDED, .mtu = bpf_htonl(mtu)};
 	sum = sum_frame(ctx, l3 + sizeof(struct iphdr), sizeof(struct too_big) + quoted);
 	a = frame_start(ctx) + (l3 & 31);
@@ -99,7 +99,7 @@ APART int answer_ipv6(struct xdp_md *ctx, __u32 l3, __u32 length, __u32 mtu)
 		.version = 6,
 		.payload_len = bpf_htons(sizeof(struct too_big) + quoted),
 		.nexthdr = IPPROTO_ICMPV6,
-		.hop_limit = PF_TTL,
+		.hop_limit = PF_HOPS,
 	};
 	a->ip.saddr = a->quoted.daddr;
 	a->ip.daddr = a->quoted.saddr;
@@ -117,7 +117,7 @@ APART int answer_ipv6(struct xdp_md *ctx, __u32 l3, __u32 length, __u32 mtu)
 /* mtu: of an IP packet as the sender makes it. */
 INLINE int tell_too_big(struct xdp_md *ctx, const struct packet *p, __u32 mtu)
 {
-	if (!p->df || p->icmp || p->fragment)
+	if (!p->df || p->icmp || p->fragment || !may_answer(ctx, p))
 		return PF_TOO_BIG;
 	if (!may_answer_too_big())
 		return PF_TOO_BIG_LIMITED;

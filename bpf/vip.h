@@ -17,9 +17,9 @@ INLINE int is_icmp(const struct packet *p)
 	return p->protocol == (p->family == PF_FAMILY_V4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
 }
 
-INLINE int has_ports(const struct packet *p)
+INLINE int has_ports(__u8 protocol)
 {
-	return p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP;
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP;
 }
 
 /* The last four bytes of the struct pf_key of the packet's destination. */
@@ -31,12 +31,14 @@ INLINE __u32 destination_tail(const struct packet *p)
 /* Sets the packet's VIP by its destination. */
 INLINE int find_vip(struct packet *p, const struct pf_entry **entry)
 {
-	if (unlikely(!has_ports(p) && !is_icmp(p) && !is_tunnel(p->protocol)))
+	if (unlikely(!has_ports(p->protocol) && !is_icmp(p) && !is_tunnel(p->protocol)))
 		return PF_NOT_VIP;
 	*entry = find_destination(p->destination[0], p->destination[1], p->address_hash, destination_tail(p));
 	if (!*entry)
 		return PF_NOT_VIP;
 	if (unlikely(p->flaw != PF_NEXT)) {
+		if ((*entry)->flags & PF_OWN)
+			return PF_NOT_VIP;
 		/* A fragment has no port, so what was found is the sign of its address and protocol. */
 		if (p->flaw != PF_FRAGMENT || !((*entry)->flags & PF_FRAGMENTS))
 			return p->flaw;
@@ -49,7 +51,7 @@ INLINE int find_vip(struct packet *p, const struct pf_entry **entry)
 /* Is the entry a VIP for the packet, and not only the sign that its address has one? */
 INLINE int is_vip(const struct packet *p, const struct pf_entry *entry)
 {
-	return has_ports(p) && (entry->key.port || (entry->flags & PF_EVERY_PORT) || p->fragment);
+	return has_ports(p->protocol) && (entry->key.port || (entry->flags & PF_EVERY_PORT) || p->fragment);
 }
 
 #endif

@@ -5,6 +5,7 @@ import type { RealKey, Snapshot } from './core/model.ts';
 import { realKey } from './core/model.ts';
 import type { RingBuilder } from './core/ring-builder.ts';
 import { readEvents, readReasons, readTraffic } from './dataplane/counters.ts';
+import type { EgressState } from './dataplane/egress.ts';
 import type { MapStore } from './dataplane/map-store.ts';
 import type { ReconcilerStatus } from './sync/reconciler.ts';
 import type { SourceStatus } from './sync/source.ts';
@@ -15,6 +16,8 @@ export interface AgentState {
   readonly lb: string;
   readonly version: string;
   readonly interface: string;
+  /** Null when packets to reals leave by `interface`. */
+  readonly egress: EgressState | null;
   readonly gateway: { readonly address: string; readonly mac: string };
   /** `driver`, `generic`, `kept` when an earlier agent’s link was taken over, null while not attached. */
   readonly attached: string | null;
@@ -92,6 +95,7 @@ export type AgentFacts = Pick<
   AgentState,
   | 'lb'
   | 'interface'
+  | 'egress'
   | 'gateway'
   | 'attached'
   | 'ready'

@@ -10,13 +10,16 @@ import { checkTargets } from './core/check-targets.ts';
 import type { HealthTransition } from './core/health-state.ts';
 import type { Observation, RealKey, Snapshot } from './core/model.ts';
 import { realKey } from './core/model.ts';
+import { ownInPrefixes } from './core/own-addresses.ts';
 import { RingBuilder } from './core/ring-builder.ts';
 import { segmentReals } from './core/segment-reals.ts';
 import { type Digests, digestState, noDigests } from './core/state-digest.ts';
 import type { Attachment } from './dataplane/attachment.ts';
 import { attach, checkPinDir, describeFound, stillServes } from './dataplane/attachment.ts';
 import { MapDataPlane } from './dataplane/dataplane.ts';
+import { Egress } from './dataplane/egress.ts';
 import { HostLink } from './dataplane/host-link.ts';
+import { removePasses } from './dataplane/pass.ts';
 import type { LoadedProgram } from './dataplane/program.ts';
 import { loadProgram } from './dataplane/program.ts';
 import { FleetPublisher } from './fleet/publisher.ts';
@@ -43,6 +46,8 @@ export class Agent {
   readonly failed: Promise<never>;
   readonly #config: AgentConfig;
   readonly #log: Logger;
+  /** Null when packets leave where they came in. */
+  readonly #egress: Egress | null;
   readonly #link: HostLink;
   readonly #loaded: LoadedProgram;
   readonly #rings: RingBuilder;
@@ -67,29 +72,33 @@ export class Agent {
    */
   static async start(config: AgentConfig, log: Logger): Promise<Agent> {
     checkPinDir(config.pinDir);
-    const { interface: name, egress, mode, gateway, mtu, decap: tunnels } = config;
-    const link = await HostLink.open({ interface: name, egress, mode, gateway, mtu, tunnels, log });
+    const { interface: name, egress: out, mode, pinDir, gateway, mtu, decap: tunnels } = config;
+    // First of all: a NIC that loses its link by it has it back before the gateway is waited for.
+    const egress = out === undefined ? null : await Egress.open({ interface: out, mode, pinDir, log });
+    let link: HostLink | undefined;
     let loaded: LoadedProgram | undefined;
     try {
+      link = await HostLink.open({ interface: name, egress: out, gateway, mtu, tunnels, log });
       loaded = await loadProgram({
         ...config.limits,
         flowsPerCpu: config.flowCache.entriesPerCpu,
         newFlowsPerSecond: config.flowCache.newFlowsPerSecond,
         egress: link.egressIndex,
       });
-      const agent = new Agent(config, log, link, loaded);
+      const agent = new Agent(config, log, egress, link, loaded);
       await agent.#start();
       return agent;
     } catch (error) {
       loaded?.object.close();
-      await link.close();
+      await link?.close();
       throw error;
     }
   }
 
-  private constructor(config: AgentConfig, log: Logger, link: HostLink, loaded: LoadedProgram) {
+  private constructor(config: AgentConfig, log: Logger, egress: Egress | null, link: HostLink, loaded: LoadedProgram) {
     this.#config = config;
     this.#log = log;
+    this.#egress = egress;
     this.#link = link;
     this.#loaded = loaded;
     this.#rings = new RingBuilder(config.limits.pools);
@@ -164,7 +173,13 @@ export class Agent {
   async stop(options: { readonly leave: boolean }): Promise<void> {
     clearTimeout(this.#warmUpTimer);
     await this.#announcer.stop(options);
-    await Promise.all([this.#source.close(), this.#health.close(), this.#publisher?.stop(), this.#link.close()]);
+    await Promise.all([
+      this.#source.close(),
+      this.#health.close(),
+      this.#publisher?.stop(),
+      this.#link.close(),
+      this.#egress?.close(),
+    ]);
     await this.#reconciler.close();
     await this.#admin?.close();
     this.#attachment?.close();
@@ -221,6 +236,10 @@ export class Agent {
     try {
       this.#attachment = attach(this.#loaded, { interface: name, mode, pinDir, log: this.#log });
       this.#log.info({ interface: name, mode: this.#attachment.mode, replaced: this.#attachment.replaced }, 'attached');
+      // Not before: until now packets left by what an earlier agent has in agent.yaml.
+      const removed = removePasses(pinDir, (index) => index !== this.#egress?.programIndex);
+      if (removed.length > 0) this.#log.info({ removed }, 'packets do not leave there any more');
+      this.#egress?.watch();
     } catch (error) {
       this.#fail(error);
     }
@@ -255,7 +274,7 @@ export class Agent {
 
   /** What people should look at although packets are forwarded. */
   #alarms(): string[] {
-    const alarms = this.#link.problems;
+    const alarms = [...this.#link.problems, ...(this.#egress?.problems ?? [])];
     const source = this.#snapshots.sourceStatus;
     if (source.state === 'lost' && this.#snapshots.snapshot !== null)
       alarms.push(`the source is lost, the last state stays in force: ${source.reason}`);
@@ -263,8 +282,11 @@ export class Agent {
     const { lastInconclusive } = this.#health.stats;
     if (lastInconclusive !== null && Date.now() - lastInconclusive.at < INCONCLUSIVE_MS)
       alarms.push(`this host cannot carry out checks, verdicts stay: ${lastInconclusive.what}`);
-    for (const pool of this.#reconciler.status.target?.pools.values() ?? [])
+    const { target } = this.#reconciler.status;
+    for (const pool of target?.pools.values() ?? [])
       if (pool.floor) alarms.push(`pool ${pool.name} has less weight up than minHealthy: its health is ignored`);
+    for (const [address, vip] of ownInPrefixes(target?.vips.values() ?? [], target?.own ?? []))
+      alarms.push(`the prefix of VIP ${vip} contains ${address}, which is this host’s or its gateway’s: not balanced`);
     const announced = this.#announcer.state;
     if (announced.state === 'failed')
       alarms.push(`an announce hook fails and is tried again, until then routers do as before: ${announced.reason}`);
@@ -278,6 +300,7 @@ export class Agent {
       {
         lb: this.#config.name,
         interface: this.#config.interface,
+        egress: this.#egress?.state ?? null,
         gateway: { address: this.#link.gateway, mac: this.#link.image.gatewayMac },
         attached: this.#attachment?.mode ?? null,
         ready: notReady.length === 0,

@@ -4,6 +4,7 @@ import { maybe, readInterface, readPath } from './config-fields.ts';
 import { defaultSource, type SourceConfig, sourceSchema } from './config-source.ts';
 import { defaultLimits, type StateLimits } from './core/admission.ts';
 import type { TunnelEnd } from './core/data-plane.ts';
+import { MOST_VIPS } from './core/directory-keys.ts';
 import { PilotfishError } from './core/errors.ts';
 import { field, fields, list, oneOf, optional, problemsOf, readName, report, wholeNumber } from './core/fields.ts';
 import { describeProblem, Mistake } from './core/mistake.ts';
@@ -80,7 +81,16 @@ const decapSchema = fields('decap', {
   return addresses.toSorted().map((address) => ({ address, guePort }));
 });
 
-const { vips, pools, reals, clients } = defaultLimits;
+const { vips, pools, reals, clients, serverIds } = defaultLimits;
+
+function readMostVips(value: unknown): number | Mistake {
+  if (Number.isInteger(value) && (value as number) > MOST_VIPS)
+    return new Mistake(
+      `is more than the directory has room for: ${MOST_VIPS} VIPs, each with an address of its own`,
+      `write ${MOST_VIPS} or less; VIPs whose addresses follow one another can be one VIP with a prefix`,
+    );
+  return wholeNumber(1, MOST_VIPS)(value);
+}
 
 const configSchema = fields('the configuration', {
   name: maybe(readName),
@@ -101,11 +111,13 @@ const configSchema = fields('the configuration', {
   log: fields('log', { level: optional(oneOf(logLevels), 'info') }).default({ level: 'info' }),
   onEmpty: optional(oneOf(onEmptyModes), 'keep'),
   limits: fields('limits', {
-    vips: optional(wholeNumber(1, 65_535), vips),
+    vips: optional(readMostVips, vips),
     pools: optional(wholeNumber(1, 65_535), pools),
     // Rings and flows hold numbers of reals in 16 bits, and 0 is none.
     reals: optional(wholeNumber(1, 65_535), reals),
     clients: optional(wholeNumber(1, 4_000_000), clients),
+    // The largest table surely holds so many.
+    serverIds: optional(wholeNumber(1, serverIds), serverIds),
   }).default(defaultLimits),
 }).transform((config, ctx) => {
   if (config.egress === config.interface)

@@ -248,6 +248,7 @@ program
   .option('--mtu <bytes>', 'largest IP packet that may leave', between(576, 65_535), 65_535)
   .option('--egress', 'what leaves does so by another interface (REDIRECT)')
   .option('--local <addresses>', 'addresses of this LB, separated by commas: packets to reals there are passed up')
+  .option('--own <addresses>', 'addresses of its interfaces and gateway, by commas: no VIP’s prefix takes them')
   .option('--neighbour <list>', 'MAC addresses of reals with encap l2: 10.0.0.11=02:00:00:00:00:0b,...')
   .option('--decap <addresses>', 'ends of tunnels here, separated by commas')
   .option('--gue-port <port>', 'UDP port of GUE at those ends', between(1, 65_535), 6_080)

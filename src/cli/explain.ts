@@ -32,6 +32,7 @@ const someHost: HostImage = {
   local: new Set(),
   neighbours: new Map(),
   tunnels: [],
+  own: new Set(),
 };
 
 /** Every real is taken as up, as `pilotfish trace` does. */

@@ -37,11 +37,28 @@ function describeAnnounced(announced: AgentState['announced']): string {
   }
 }
 
+function describeEgress({ interface: name, program, programOn }: NonNullable<AgentState['egress']>): string {
+  const on = programOn === name ? '' : ` on ${programOn}`;
+  switch (program) {
+    case 'own':
+      return `${name}, made ready by an XDP program of this LB${on}`;
+    case 'foreign':
+      return `${name}, made ready by an XDP program of somebody else${on}`;
+    case 'missing':
+      return `${name}, which may not send: see above`;
+    case 'unseen':
+      return `${name}, a veth: it sends while its other end has an XDP program, or GRO on`;
+    case 'unneeded':
+      return name;
+  }
+}
+
 function print(state: AgentState): void {
   const { interface: name, gateway, revision } = state;
   console.log(`LB ${state.lb}, Pilotfish ${state.version}: ${state.ready ? 'ready' : 'NOT READY'}`);
   for (const problem of state.problems) console.log(`  ! ${problem}`);
   console.log(`  data plane  ${state.attached === null ? 'not attached' : `attached to ${name} (${state.attached})`}`);
+  if (state.egress !== null) console.log(`  egress      ${describeEgress(state.egress)}`);
   console.log(`  announced   ${describeAnnounced(state.announced)}`);
   console.log(`  gateway     ${gateway.address} at ${gateway.mac}`);
   console.log(`  source      ${describeSource(state.source)}`);

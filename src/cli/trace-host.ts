@@ -16,6 +16,8 @@ export interface TraceHostOptions {
   readonly guePort: number;
   /** Addresses of the LB, separated by commas. */
   readonly local?: string;
+  /** Addresses of its interfaces and gateway, separated by commas. */
+  readonly own?: string;
   /** `address=mac`, separated by commas. */
   readonly neighbour?: string;
 }
@@ -28,6 +30,10 @@ function readAddress(option: string, text: string, fix: string): Address {
   const address = canonicalAddress(text);
   if (address !== null) return address;
   throw new PilotfishError('PF_USAGE', `${option} "${text}" is no address`, { fix });
+}
+
+function addressesOf(option: string, list: string | undefined, example: string): Set<Address> {
+  return new Set(items(list).map((text) => readAddress(option, text, `write ${option} ${example}`)));
 }
 
 function readNeighbour(text: string): readonly [Address, string] {
@@ -64,14 +70,14 @@ function tunnelsOf(decap: string | undefined, guePort: number): TunnelEnd[] {
  * @throws PilotfishError PF_USAGE
  */
 export function traceHost(snapshot: Snapshot, options: TraceHostOptions): HostImage {
-  const { mtu, gatewayMac, ownMac, decap, guePort, local, neighbour } = options;
-  const own = items(local).map((text) => readAddress('--local', text, 'write --local 10.0.0.11,2001:db8:1::11'));
+  const { mtu, gatewayMac, ownMac, decap, guePort, local, own, neighbour } = options;
   return {
     mtu,
     gatewayMac,
     ownMac,
-    local: new Set(own),
+    local: addressesOf('--local', local, '10.0.0.11,2001:db8:1::11'),
     neighbours: neighboursOf(snapshot, neighbour),
     tunnels: tunnelsOf(decap, guePort),
+    own: addressesOf('--own', own, '10.0.0.2,10.0.0.1'),
   };
 }

@@ -1,8 +1,10 @@
 import { type Item, type ItemOf, poolsNeededBy } from './candidate.ts';
+import { DirectoryKeyCount, directoryKeyLimit, isLargestDirectory } from './directory-keys.ts';
 import { listed, nearest } from './hints.ts';
 import { type Problem, shown } from './mistake.ts';
 import type { Address, Real, Vip } from './model.ts';
 import { PrefixMap } from './prefix-map.ts';
+import { ServerIdCount } from './server-id-count.ts';
 
 /** How many of each one LB takes. */
 export interface StateLimits {
@@ -11,9 +13,26 @@ export interface StateLimits {
   readonly reals: number;
   /** Client prefixes of all VIPs together. */
   readonly clients: number;
+  /** Ids of all reals together, each counted once for every pool whose VIPs find it. */
+  readonly serverIds: number;
 }
 
-export const defaultLimits: StateLimits = { vips: 4_096, pools: 1_024, reals: 16_384, clients: 100_000 };
+export const defaultLimits: StateLimits = {
+  vips: 4_096,
+  pools: 1_024,
+  reals: 16_384,
+  clients: 100_000,
+  serverIds: 32_768,
+};
+
+/** How messages call what is limited, and the field that it stands in. */
+const limited: Readonly<Record<keyof StateLimits, readonly [field: string, what: string]>> = {
+  vips: ['', 'vips'],
+  pools: ['', 'pools'],
+  reals: ['', 'reals'],
+  clients: ['clients', 'client prefixes'],
+  serverIds: ['serverIds', 'server ids'],
+};
 
 /** What one pool has so far. */
 interface PoolTally {
@@ -67,6 +86,8 @@ export class Admission {
   readonly #vipByAddress = new PrefixMap();
   readonly #realByAddress = new PrefixMap();
   readonly #realByServerId = new Map<number, string>();
+  readonly #directoryKeys = new DirectoryKeyCount();
+  readonly #serverIds = new ServerIdCount();
   readonly #poolHints = new Map<string, string>();
   #poolCount = 0;
   #realCount = 0;
@@ -106,13 +127,17 @@ export class Admission {
       this.#addressClash(address) ??
       firstOf(pools, (pool) => this.#portClash(pool, port)) ??
       this.#full('vips', this.#vips.size + 1) ??
-      this.#full('clients', this.#clientCount + clients.length);
+      this.#full('clients', this.#clientCount + clients.length) ??
+      this.#directoryFull(vip) ??
+      this.#idsFull(vip);
     if (found !== null) return found;
     this.#vips.set(endpointOf(vip), name);
     this.#services.set(serviceOf(vip), { vip: name, takesFragments: fragments === 'hash' });
     this.#vipByAddress.set(address, name);
     for (const pool of pools) this.#tally(pool).vips.set(port, name);
     this.#clientCount += clients.length;
+    this.#directoryKeys.add(vip);
+    this.#serverIds.addVip(vip);
     return null;
   }
 
@@ -136,7 +161,8 @@ export class Admission {
     const tally = this.#tally(pool);
     const found =
       firstOf(reals, ([place, real]) => this.#realClash(tally, place, real)) ??
-      this.#full('reals', this.#realCount + reals.length);
+      this.#full('reals', this.#realCount + reals.length) ??
+      this.#idsOfRealsFull(pool, reals);
     if (found !== null) return found;
     this.#realCount += reals.length;
     for (const [, { id, address, serverIds }] of reals) {
@@ -144,6 +170,7 @@ export class Admission {
       tally.reals.add(id);
       this.#realByAddress.set(address, `${pool}/${id}`);
       for (const serverId of serverIds) this.#realByServerId.set(serverId, `${pool}/${id}`);
+      this.#serverIds.addIds(pool, serverIds.length);
     }
     return null;
   }
@@ -157,11 +184,43 @@ export class Admission {
     return tally;
   }
 
-  #full(kind: keyof StateLimits, count: number): Problem | null {
+  #full(kind: keyof StateLimits, count: number, place = ''): Problem | null {
     const limit = this.#limits[kind];
     if (count <= limit) return null;
-    const [field, what] = kind === 'clients' ? ['clients', 'client prefixes'] : ['', kind];
-    return problem(field, count, `exceeds the ${limit} ${what} that one LB takes`, `remove ${what} that are not used`);
+    const [field, what] = limited[kind];
+    const message = `exceeds the ${limit} ${what} that one LB takes`;
+    return problem(within(place, field), count, message, `remove ${what} that are not used`);
+  }
+
+  #directoryFull(vip: Omit<Vip, 'name'>): Problem | null {
+    const keys = this.#directoryKeys.with(vip);
+    const limit = directoryKeyLimit(this.#limits.vips);
+    if (keys <= limit) return null;
+    const why = 'an address also has every port of the prefixes that contain it';
+    const fix = 'use fewer ports on prefixes, or have fewer VIPs inside of them';
+    return problem(
+      'address',
+      vip.address,
+      `takes the directory to ${keys} entries, and one LB has room for ${limit}: ${why}`,
+      isLargestDirectory(this.#limits.vips) ? fix : `${fix}, or raise limits.vips in agent.yaml`,
+    );
+  }
+
+  #idsFull(vip: Omit<Vip, 'name'>): Problem | null {
+    const entries = this.#serverIds.withVip(vip);
+    const { serverIds } = this.#limits;
+    if (entries <= serverIds) return null;
+    const why = 'an id counts once for every pool whose VIPs find it';
+    const message = `takes the server ids to ${entries}, and one LB has room for ${serverIds}: ${why}`;
+    return problem('pool', vip.pool, message, 'have fewer ids, or fewer pools in clients of VIPs that look for ids');
+  }
+
+  #idsOfRealsFull(pool: string, reals: readonly (readonly [place: string, real: Real])[]): Problem | null {
+    let ids = 0;
+    return firstOf(reals, ([place, { serverIds }]) => {
+      ids += serverIds.length;
+      return serverIds.length === 0 ? null : this.#full('serverIds', this.#serverIds.withIds(pool, ids), place);
+    });
   }
 
   #missingPool(field: string, pool: string): Problem | null {

@@ -76,6 +76,8 @@ export interface Directory {
   readonly vips: ReadonlyMap<VipId, VipRecord>;
   /** Sorted by address text. */
   readonly tunnels: readonly TunnelEnd[];
+  /** Of this host or its gateway, in prefixes of VIPs and no VIP’s by themselves: packets for them are passed. Sorted. */
+  readonly own: readonly Address[];
 }
 
 /** `<pool number>|<id>`: an id as the VIPs of one pool understand it. */
@@ -118,6 +120,8 @@ export interface Limits {
   readonly vips: number;
   readonly pools: number;
   readonly reals: number;
+  /** Entries that the table of server ids surely holds. */
+  readonly serverIds: number;
 }
 
 export interface RingChange {

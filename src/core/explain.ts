@@ -9,6 +9,7 @@ import type { MatchedVip, NearestVip } from './explain-vip.ts';
 import { matchClient, matchVip, nearestVip } from './explain-vip.ts';
 import { cacheMode, type FlowMode, flowHash, flowKeys, slotMode, slotOf } from './flow-hash.ts';
 import type { Address, Pool, Snapshot, Vip } from './model.ts';
+import { ownInPrefixes } from './own-addresses.ts';
 import type { Inquiry } from './packet-words.ts';
 import type { RingBuilder } from './ring-builder.ts';
 import type { Target, TargetPool } from './target.ts';
@@ -131,7 +132,9 @@ function passedOrDropped(
 }
 
 function find({ packet }: Inquiry, { snapshot, target }: ExplainSources): Found | 'not_vip' | 'fragment' {
-  const match = matchVip(packet, target.vips.values());
+  const { destination } = packet.flow;
+  const isOwn = target.own.includes(destination) && ownInPrefixes(target.vips.values(), [destination]).size > 0;
+  const match = isOwn ? 'not_vip' : matchVip(packet, target.vips.values());
   if (typeof match === 'string') return match;
   const client = matchClient(packet.flow, match.vip);
   const name = client?.pool ?? match.vip.pool;

@@ -2,6 +2,7 @@ import type { Limits } from './data-plane.ts';
 import type { Address, RealKey, Snapshot } from './model.ts';
 import { realKey } from './model.ts';
 import type { PoolEncap } from './real-encap.ts';
+import { ServerIdCount } from './server-id-count.ts';
 
 interface LingeringReal {
   readonly pool: string;
@@ -41,15 +42,26 @@ export function nextLingering(lingering: Lingering, before: Snapshot | null, aft
   return next;
 }
 
+function countServerIds(snapshot: Snapshot): ServerIdCount {
+  const count = new ServerIdCount();
+  for (const vip of snapshot.vips.values()) count.addVip(vip);
+  for (const { name, reals } of snapshot.pools.values())
+    for (const { serverIds } of reals) count.addIds(name, serverIds.length);
+  return count;
+}
+
 /** Those that the maps have room for beside the reals of the snapshot; the ones that end first give way. */
 export function lingeringWithin(lingering: Lingering, snapshot: Snapshot, limits: Limits): Lingering {
   let reals = limits.reals - 1;
   for (const pool of snapshot.pools.values()) reals -= pool.reals.length;
   const pools = new Set(snapshot.pools.keys());
+  const ids = countServerIds(snapshot);
   const kept = new Map<RealKey, LingeringReal>();
   for (const [key, entry] of [...lingering].sort(([, a], [, b]) => b.until - a.until)) {
     if (kept.size >= reals) break;
     if (pools.size >= limits.pools && !pools.has(entry.pool)) continue;
+    if (entry.serverIds.length > 0 && ids.withIds(entry.pool, entry.serverIds.length) > limits.serverIds) continue;
+    ids.addIds(entry.pool, entry.serverIds.length);
     pools.add(entry.pool);
     kept.set(key, entry);
   }

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Directory, MapOp, Observed, VipId, VipRecord } from './data-plane.ts';
 import type { Vip } from './model.ts';
 import { lookup, Numbers } from './numbers.ts';
+import { ownInPrefixes } from './own-addresses.ts';
 import type { Target } from './target.ts';
 
 function recordOf(vip: Vip, number: number, poolNumber: ReadonlyMap<string, number>): VipRecord {
@@ -29,6 +30,7 @@ export function planDirectory(target: Target, observed: Observed, poolNumber: Re
     }
     vips.set(id, recordOf(vip, number, poolNumber));
   }
-  const directory: Directory = { vips, tunnels: target.tunnels };
+  const own = [...ownInPrefixes(target.vips.values(), target.own).keys()];
+  const directory: Directory = { vips, tunnels: target.tunnels, own };
   return isDeepStrictEqual(directory, observed.directory) ? [] : [{ op: 'swap-directory', directory, fresh }];
 }

@@ -4,7 +4,7 @@ import type { Address } from './model.ts';
 const bitsOfByte = Array.from({ length: 256 }, (_, byte) => byte.toString(2).padStart(8, '0'));
 
 /** All bits that count, behind a letter for the family, so that one prefix contains another if its text starts the other’s. */
-function bitsOf(prefix: string): string {
+export function addressBits(prefix: Address): string {
   const [address = '', length] = prefix.split('/', 2);
   const bytes = addressBytes(address);
   let bits = bytes.length === 4 ? 'v' : 'w';
@@ -21,7 +21,7 @@ export class PrefixMap {
   #sorted: string[] | null = null;
 
   set(prefix: Address, name: string): void {
-    const bits = bitsOf(prefix);
+    const bits = addressBits(prefix);
     this.#names.set(bits, name);
     this.#lengths.add(bits.length);
     this.#sorted = null;
@@ -29,7 +29,7 @@ export class PrefixMap {
 
   /** The name of the longest prefix that contains this one, itself included. */
   containing(prefix: Address): string | undefined {
-    const bits = bitsOf(prefix);
+    const bits = addressBits(prefix);
     let longest = 0;
     for (const length of this.#lengths)
       if (length > longest && length <= bits.length && this.#names.has(bits.slice(0, length))) longest = length;
@@ -38,7 +38,7 @@ export class PrefixMap {
 
   /** The name of the lowest that lies within this one, itself included. */
   within(prefix: Address): string | undefined {
-    const bits = bitsOf(prefix);
+    const bits = addressBits(prefix);
     const exact = this.#names.get(bits);
     if (exact !== undefined || !prefix.includes('/')) return exact;
     this.#sorted ??= [...this.#names.keys()].sort();

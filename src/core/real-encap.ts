@@ -1,4 +1,4 @@
-import type { RealEncap } from './data-plane.ts';
+import type { RealEncap, TunnelEnd } from './data-plane.ts';
 import type { Address, Pool } from './model.ts';
 
 /** What a pool says about the way to its reals. */
@@ -8,6 +8,8 @@ export type PoolEncap = Pick<Pool, 'encap' | 'guePort' | 'gueChecksum'>;
 export interface Surroundings {
   /** Addresses of this host: a real that has one of them is passed up. */
   readonly local: ReadonlySet<Address>;
+  /** Tunnels that end here. */
+  readonly tunnels: readonly TunnelEnd[];
   /** MAC addresses of reals on the same segment, for encap `l2`, as far as they are known. */
   readonly neighbours: ReadonlyMap<Address, string>;
 }
@@ -16,7 +18,8 @@ const UNKNOWN_MAC = '00:00:00:00:00:00';
 
 /** How packets get from this host to a real. A packet to this host itself needs no outer header, whatever its pool says. */
 export function realEncap(address: Address, pool: PoolEncap, host: Surroundings): RealEncap {
-  if (host.local.has(address)) return { kind: 'local' };
+  // What is sent to a tunnel’s end here would be opened and balanced again, for ever.
+  if (host.local.has(address) || host.tunnels.some((end) => end.address === address)) return { kind: 'local' };
   switch (pool.encap) {
     case 'ipip':
       return { kind: 'ipip' };

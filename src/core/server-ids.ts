@@ -1,14 +1,10 @@
 import type { Lingering } from './linger.ts';
-import type { RealKey, Snapshot, Vip } from './model.ts';
+import type { RealKey, Snapshot } from './model.ts';
 import { realKey } from './model.ts';
+import { readsIds } from './server-id-count.ts';
 
 /** By the name of a VIP’s pool: which real each id names in packets for the VIPs of that pool. */
 export type NamedServerIds = ReadonlyMap<string, ReadonlyMap<number, RealKey>>;
-
-/** Do packets for this VIP carry ids of reals? */
-function readsIds({ quic, tcpServerId, udpStableRouting }: Vip): boolean {
-  return quic !== 'off' || tcpServerId || udpStableRouting;
-}
 
 /** By pool: those whose reals its VIPs find by id, the pool itself first. Two VIPs of one pool share what both name. */
 function scopesOf(snapshot: Snapshot): Map<string, Set<string>> {

@@ -42,6 +42,8 @@ export interface Target {
   readonly vips: ReadonlyMap<VipId, Vip>;
   /** Tunnels that end at this host, sorted by address text. */
   readonly tunnels: readonly TunnelEnd[];
+  /** Of this host and its gateway, sorted by text. */
+  readonly own: readonly Address[];
   /** Those of the snapshot. */
   readonly pools: ReadonlyMap<string, TargetPool>;
   /** Pools that are gone and have lingering reals. Apart, since LBs that joined at other times have others. */
@@ -56,6 +58,11 @@ export type Verdicts = ReadonlyMap<RealKey, Observation>;
 export interface HostImage extends Pick<SettingsImage, 'mtu' | 'gatewayMac' | 'ownMac'>, Surroundings {
   /** Sorted by address text. */
   readonly tunnels: readonly TunnelEnd[];
+  /**
+   * Addresses of the interfaces in use, and the gateway’s. A VIP’s prefix takes none of them: this host would lose its
+   * connections to routers, store and people.
+   */
+  readonly own: ReadonlySet<Address>;
 }
 
 /**
@@ -107,6 +114,7 @@ export function buildTarget(snapshot: Snapshot, host: HostImage, verdicts: Verdi
     settings: settingsImage(snapshot.settings, host),
     vips,
     tunnels: host.tunnels,
+    own: [...host.own].sort(),
     pools,
     leaving,
     serverIds: serverIdsOf(snapshot, lingering, (key) => keeping.has(key)),

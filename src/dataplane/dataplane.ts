@@ -5,6 +5,7 @@ import { indexKey, indexOf } from './codec.ts';
 import { DirectoryMaps } from './directory-maps.ts';
 import { structs } from './layout.gen.ts';
 import type { MapName, MapStore } from './map-store.ts';
+import { surelyHeld } from './perfect-hash.ts';
 import * as records from './records.ts';
 import { serverIdTable } from './server-id-table.ts';
 
@@ -31,6 +32,7 @@ export class MapDataPlane implements DataPlane {
       vips: store.maxEntries('vip_traffic'),
       pools: store.maxEntries('rings'),
       reals: Math.min(store.maxEntries('reals'), store.maxEntries('real_traffic')),
+      serverIds: surelyHeld(store.tableSize('server_ids')),
     };
   }
 

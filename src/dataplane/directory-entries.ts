@@ -3,7 +3,8 @@ import { splitVipId } from '../core/data-plane.ts';
 import type { Words } from './address-words.ts';
 import type { StructValue } from './codec.ts';
 import { enums } from './layout.gen.ts';
-import { rangeOf, VipPlaces } from './vip-places.ts';
+import { tableFull } from './table-full.ts';
+import { type Range, rangeOf, VipPlaces } from './vip-places.ts';
 
 /** What the directory has entries for, and what they say. Where each stands is the business of directory-table.ts. */
 
@@ -102,16 +103,25 @@ function portsOf(levels: Levels, protocol: number): Map<number, Meaning> {
   return ports.set(0, { ...rest, flags: flags | more });
 }
 
+function icmpOf(family: number): number {
+  return family === PF_FAMILY_V4 ? protocolNumbers.icmp : protocolNumbers.icmpv6;
+}
+
 function servicesOf(family: number, levels: Levels): Services {
   const services: Services = new Map();
   for (const protocol of [protocolNumbers.tcp, protocolNumbers.udp]) services.set(protocol, portsOf(levels, protocol));
   const vips = levels.flat();
   if (vips.length > 0) {
     const flags = vips.every(({ record }) => record.icmpEcho) ? flag.PF_ECHO : 0;
-    const protocol = family === PF_FAMILY_V4 ? protocolNumbers.icmp : protocolNumbers.icmpv6;
-    services.set(protocol, new Map([[0, { ...SIGN, flags }]]));
+    services.set(icmpOf(family), new Map([[0, { ...SIGN, flags }]]));
   }
   return services;
+}
+
+/** Of an own address: keys that a look-up finds before it comes to the prefixes that the address is in. */
+function passedOf(family: number): Services {
+  const sign = new Map([[0, { ...SIGN, flags: flag.PF_OWN }]]);
+  return new Map([protocolNumbers.tcp, protocolNumbers.udp, icmpOf(family)].map((protocol) => [protocol, sign]));
 }
 
 /** A tunnel’s end takes what is for it before any VIP does. */
@@ -126,37 +136,49 @@ function withTunnel(services: Services, guePort: number): Services {
   ]);
 }
 
-function* entriesAt(address: Words, family: number, services: Services): Iterable<Entry> {
-  for (const [protocol, ports] of services)
-    for (const [port, meaning] of ports) yield { address, family, port, protocol, ...meaning };
-}
-
 /** The number as a word whose bytes are those of a value of the map prefixes, which is in the byte order of the host. */
 function numberWords(number: number): Words {
   return [new DataView(Uint32Array.of(number).buffer).getUint32(0), 0, 0, 0];
 }
 
-/** Everything that the directory has to have; no two entries have the same key. */
-export function directoryEntries(directory: Directory, numbering: Numbering): Entry[] {
+/** What every address leads to that the directory has by itself. */
+function* servicesByAddress(directory: Directory, places: VipPlaces<PlacedVip>): Iterable<[Range, Services]> {
+  const guePorts = new Map(directory.tunnels.map(({ address, guePort }) => [address, guePort]));
+  const own = new Set(directory.own);
+  const served = [...directory.vips.keys()].map((id) => splitVipId(id).address);
+  for (const address of new Set([...guePorts.keys(), ...own, ...served])) {
+    if (address.includes('/')) continue;
+    const range = rangeOf(address);
+    const vips = own.has(address) ? new Map() : servicesOf(range.family, places.containing(range));
+    const guePort = guePorts.get(address);
+    const services = guePort === undefined ? vips : withTunnel(vips, guePort);
+    yield [range, own.has(address) ? new Map([...passedOf(range.family), ...services]) : services];
+  }
+}
+
+/** What each prefix leads to by its number. */
+function* servicesByPrefix({ prefixes }: Numbering, places: VipPlaces<PlacedVip>): Iterable<[Words, Services]> {
+  for (const [prefix, number] of prefixes) {
+    const range = rangeOf(prefix);
+    yield [numberWords(number), servicesOf(range.family, places.containing(range))];
+  }
+}
+
+/**
+ * Everything that the directory has to have; no two entries have the same key.
+ *
+ * @param most entries: prefixes can ask for millions, so it stops there
+ * @throws PilotfishError PF_MAP_FULL
+ */
+export function directoryEntries(directory: Directory, numbering: Numbering, most: number): Entry[] {
   const places = placesOf(directory, numbering);
   const entries: Entry[] = [];
-  const guePorts = new Map(directory.tunnels.map(({ address, guePort }) => [address, guePort]));
-  const addresses = new Set(guePorts.keys());
-  for (const id of directory.vips.keys()) {
-    const { address } = splitVipId(id);
-    if (!address.includes('/')) addresses.add(address);
-  }
-  for (const address of addresses) {
-    const range = rangeOf(address);
-    const services = servicesOf(range.family, places.containing(range));
-    const guePort = guePorts.get(address);
-    const all = guePort === undefined ? services : withTunnel(services, guePort);
-    entries.push(...entriesAt(range.words, range.family, all));
-  }
-  for (const [prefix, number] of numbering.prefixes) {
-    const range = rangeOf(prefix);
-    const services = servicesOf(range.family, places.containing(range));
-    entries.push(...entriesAt(numberWords(number), PF_FAMILY_PREFIX, services));
-  }
+  const add = (address: Words, family: number, services: Services): void => {
+    for (const [protocol, ports] of services)
+      for (const [port, meaning] of ports) entries.push({ address, family, port, protocol, ...meaning });
+    if (entries.length > most) throw tableFull('directory', `more than ${most}`, most);
+  };
+  for (const [{ words, family }, services] of servicesByAddress(directory, places)) add(words, family, services);
+  for (const [words, services] of servicesByPrefix(numbering, places)) add(words, PF_FAMILY_PREFIX, services);
   return entries;
 }

@@ -1,4 +1,5 @@
 import type { Directory } from '../core/data-plane.ts';
+import { PilotfishError } from '../core/errors.ts';
 import { indexKey } from './codec.ts';
 import { directoryEntries } from './directory-entries.ts';
 import type { DirectoryTable } from './directory-table.ts';
@@ -15,6 +16,18 @@ interface InPlace {
   readonly directory: Directory;
   readonly scopeOf: NumberedPrefixes['scopeOf'];
   readonly table: DirectoryTable;
+}
+
+/** The way from the directory in place to another. */
+interface Change {
+  readonly directory: Directory;
+  readonly next: NumberedPrefixes;
+  /** Numbers of the old and the new. */
+  readonly both: PrefixNumbers;
+  readonly added: PrefixNumbers;
+  readonly table: DirectoryTable;
+  /** The old directory with the prefixes that come; null: they make no difference to it. */
+  readonly before: Omit<InPlace, 'id'> | null;
 }
 
 function same(a: Uint8Array, b: Uint8Array | null): boolean {
@@ -51,18 +64,54 @@ export class DirectoryMaps {
   }
 
   /**
-   * A packet meets all of the old directory or all of the new one, whatever prefixes come and go.
+   * A packet meets all of the old directory or all of the new one, whatever prefixes come and go. Where there is no room
+   * for that, it meets for a moment what VIPs both have.
    *
    * @throws PilotfishError PF_MAP_FULL, PF_MAP
    */
   async swap(directory: Directory): Promise<void> {
+    const last = this.#inPlace?.directory;
+    let change: Change;
+    try {
+      change = this.#prepare(directory);
+    } catch (error) {
+      if (!(error instanceof PilotfishError) || error.code !== 'PF_MAP_FULL' || last === undefined) throw error;
+      const alone = numberPrefixes(directory, this.#numbers);
+      this.#build(directory, alone, alone.scopeOf);
+      // It would fit without what it inherits to prefixes that go, or what the old one inherits to those that come.
+      const vips = new Map([...directory.vips].filter(([id]) => last.vips.has(id)));
+      await this.#carryOut(this.#prepare({ ...directory, vips }));
+      change = this.#prepare(directory);
+    }
+    await this.#carryOut(change);
+  }
+
+  /** @throws PilotfishError PF_MAP_FULL */
+  #prepare(directory: Directory): Change {
     const next = numberPrefixes(directory, this.#numbers);
     const both = union(this.#numbers, next);
-    const table = this.#build(directory, both, next.scopeOf);
+    const added = difference(next, this.#numbers);
+    const last = this.#inPlace;
+    return {
+      directory,
+      next,
+      both,
+      added,
+      table: this.#build(directory, both, next.scopeOf),
+      // Addresses of a new prefix are looked up by its number from the moment that the trie has it. So the old directory
+      // gets what that number inherits from shorter prefixes first.
+      before:
+        last === null || added.prefixes.size === 0
+          ? null
+          : { ...last, table: this.#build(last.directory, both, last.scopeOf) },
+    };
+  }
+
+  async #carryOut({ directory, next, both, added, table, before }: Change): Promise<void> {
     if (!this.#trieSound) await this.#trieChange(() => this.#trie.repair());
     await this.#trieChange(async () => {
-      const added = difference(next, this.#numbers);
-      if (added.prefixes.size > 0) await this.#makeRoom(both);
+      if (before !== null && !same(before.table.bytes, this.#inPlace?.table.bytes ?? null))
+        await this.#put(before.directory, before.table, before.scopeOf);
       await this.#trie.add(prefixEntries(added));
       this.#numbers = both;
     });
@@ -74,20 +123,10 @@ export class DirectoryMaps {
     });
   }
 
-  /**
-   * Addresses of a new prefix are looked up by its number from the moment that the trie has it. So the old directory
-   * gets what that number inherits from shorter prefixes first.
-   */
-  async #makeRoom(numbers: PrefixNumbers): Promise<void> {
-    const last = this.#inPlace;
-    if (last === null) return;
-    const table = this.#build(last.directory, numbers, last.scopeOf);
-    if (!same(table.bytes, last.table.bytes)) await this.#put(last.directory, table, last.scopeOf);
-  }
-
   #build(directory: Directory, { prefixes }: PrefixNumbers, scopes: InPlace['scopeOf']): DirectoryTable {
-    const entries = directoryEntries(directory, { prefixes, scopes, tickMs: this.#store.tickMs });
-    return directoryTable(entries, this.#store.tableSize('directory'));
+    const size = this.#store.tableSize('directory');
+    const entries = directoryEntries(directory, { prefixes, scopes, tickMs: this.#store.tickMs }, size);
+    return directoryTable(entries, size);
   }
 
   async #put(directory: Directory, table: DirectoryTable, scopeOf: InPlace['scopeOf']): Promise<void> {

@@ -1,10 +1,10 @@
-import { PilotfishError } from '../core/errors.ts';
 import { encode } from './codec.ts';
 import type { Entry } from './directory-entries.ts';
 import { enums, structs } from './layout.gen.ts';
 import type { Word64 } from './mix64.ts';
 import { MIX_1, MIX_2, MIX_3, mix } from './mix64.ts';
 import { perfectHash, tableBytes } from './perfect-hash.ts';
+import { tableFull } from './table-full.ts';
 
 /** The directory as docs/decisions/0005-directory.md lays it out. */
 
@@ -37,13 +37,6 @@ export interface DirectoryTable {
   readonly filter: Uint8Array;
 }
 
-/** Why keys do not fit, for people. */
-export function tableFull(what: string, keys: number, size: number, limit: string): PilotfishError {
-  return new PilotfishError('PF_MAP_FULL', `${what} needs ${keys} entries, which do not fit into a table of ${size}`, {
-    fix: `raise ${limit} in agent.yaml and restart the agent, or remove what is not needed`,
-  });
-}
-
 /**
  * @param entries with keys that all differ
  * @param size places of the table: a power of two
@@ -56,7 +49,7 @@ export function directoryTable(entries: readonly Entry[], size: number): Directo
     hashes.map(({ key }) => key),
     size,
   );
-  if (found === null) throw tableFull('the directory of VIPs', entries.length, size, 'limits.vips');
+  if (found === null) throw tableFull('directory', `${entries.length}`, size);
   return { bytes: tableBytes(encoded, found, size, structs.pf_entry.size), filter: filterOf(entries, hashes) };
 }
 

@@ -40,6 +40,16 @@ function segmentsOf(links: readonly LinkRow[], out: LinkRow): LinkRows {
   return [out, ...links.filter(({ link }) => link === out.ifname)];
 }
 
+/**
+ * Where packets come in and go out, with what stands on them or takes them up: VLANs, and a bond or a bridge. Not what
+ * has another way in: an address of a VIP on lo is how this host is a real itself.
+ */
+function ownLinks(links: readonly LinkRow[], used: readonly LinkRow[]): LinkRow[] {
+  const lower = new Set(used.map(({ ifname }) => ifname));
+  const upper = new Set(links.filter(({ ifname }) => lower.has(ifname)).map(({ master }) => master));
+  return links.filter(({ ifname, link = '' }) => lower.has(ifname) || lower.has(link) || upper.has(ifname));
+}
+
 function addressesOf(links: readonly LinkRow[]): Set<Address> {
   const rows = links.flatMap(({ addr_info = [] }) => addr_info);
   const own = rows.filter(({ tentative, dadfailed }) => tentative !== true && dadfailed !== true);
@@ -175,6 +185,7 @@ export class HostLink {
       local: addressesOf(links),
       neighbours: this.#neighbours.macs,
       tunnels: this.#options.tunnels,
+      own: addressesOf(ownLinks(links, this.#used)).add(this.gateway),
     };
   }
 }

@@ -17,6 +17,8 @@ export interface LinkRow {
   readonly altnames?: readonly string[];
   /** The interface that belongs to it: below a VLAN; of a veth the other end. Absent when in another namespace. */
   readonly link?: string;
+  /** The bond or bridge that it is a part of. */
+  readonly master?: string;
   /** `ether`, `loopback`, `none`, ... */
   readonly link_type: string;
   /** MAC address. */

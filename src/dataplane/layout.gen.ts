@@ -31,10 +31,11 @@ export const enums = {
     "PF_TOO_BIG_LIMITED": 14,
     "PF_NO_HEADROOM": 15,
     "PF_NESTED": 16,
-    "PF_FORWARDED": 17,
-    "PF_ECHO_ANSWERED": 18,
-    "PF_TOO_BIG_ANSWERED": 19,
-    "PF_REASON_COUNT": 20
+    "PF_EXPIRED": 17,
+    "PF_FORWARDED": 18,
+    "PF_ECHO_ANSWERED": 19,
+    "PF_TOO_BIG_ANSWERED": 20,
+    "PF_REASON_COUNT": 21
   },
   "pf_event": {
     "PF_EVENT_UNKNOWN_ID": 0,
@@ -58,7 +59,8 @@ export const enums = {
     "PF_CLIENTS": 512,
     "PF_ECHO": 1024,
     "PF_OPEN": 2048,
-    "PF_FRAGMENTS": 4096
+    "PF_FRAGMENTS": 4096,
+    "PF_OWN": 8192
   },
   "pf_scope": {
     "PF_SCOPE_VIPS_V4": 0,
@@ -134,20 +136,20 @@ export const structs = {
         "type": "be32",
         "count": 2
       },
-      "mtu": {
-        "offset": 96,
-        "type": "u32",
-        "count": 1
-      },
       "gateway_mac": {
-        "offset": 100,
+        "offset": 96,
         "type": "u8",
         "count": 6
       },
       "own_mac": {
-        "offset": 106,
+        "offset": 102,
         "type": "u8",
         "count": 6
+      },
+      "mtu": {
+        "offset": 108,
+        "type": "u32",
+        "count": 1
       },
       "zero": {
         "offset": 112,
@@ -600,4 +602,4 @@ export const maps = {
 } as const;
 
 /** Of bpf/layout.h: first 8 bytes of its SHA-256, in hex. */
-export const fingerprint = '016b367318f924f9';
+export const fingerprint = 'ee6defe485d2ad86';

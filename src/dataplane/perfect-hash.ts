@@ -92,11 +92,17 @@ export function perfectHash(hashes: readonly Readonly<Word64>[], size: number): 
 }
 
 const SMALLEST_TABLE = 1_024;
-const LARGEST_TABLE = 65_536;
+/** Places that a displacement can lead to. */
+export const LARGEST_TABLE = 65_536;
 
 /** Places of a table for so many keys. */
 export function tablePlaces(keys: number): number {
   return Math.min(LARGEST_TABLE, Math.max(SMALLEST_TABLE, 2 ** Math.ceil(Math.log2(2 * keys))));
+}
+
+/** Keys that such a table has room for, whatever their hashes. */
+export function surelyHeld(places: number): number {
+  return places / 2;
 }
 
 /** Entries of the map that holds such a table: behind the places, the displacements. */

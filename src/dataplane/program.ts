@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { defaultLimits } from '../core/admission.ts';
+import { directoryKeyLimit, HOST_DIRECTORY_KEYS } from '../core/directory-keys.ts';
 import { PilotfishError } from '../core/errors.ts';
 import { decode, encode } from './codec.ts';
 import { BUCKET_ENTRIES, TICK_MASK } from './flow-cache.ts';
@@ -19,6 +20,8 @@ export interface ProgramSizes {
   readonly reals: number;
   /** Client prefixes of all VIPs; default as many as the desired state may have. */
   readonly clients?: number;
+  /** Server ids, as the desired state counts them; default as many as it may have. */
+  readonly serverIds?: number;
   /** Flow cache entries of each CPU; rounded up to a power of two, at least one bucket of 8. */
   readonly flowsPerCpu: number;
   /** Each CPU remembers so many new flows a second and no more; default 500,000. */
@@ -39,8 +42,6 @@ const MOST_IN_WINDOW = 2 ** 32 - 1;
 const TOO_BIG_ANSWERS_PER_SECOND = 1_000;
 /** A tick takes about so long: the 10 bits that the flow cache has for it are then good for half an hour. */
 const TICK_SECONDS = 2;
-/** Keys in the directory of a VIP with an address of its own: itself, its protocol and ICMP. */
-const KEYS_PER_VIP = 3;
 
 /**
  * Room beyond the limits: make before break has the old and the new at the same time, and a removed real keeps its
@@ -119,7 +120,10 @@ function configure(object: BpfObject, sizes: ProgramSizes, { rate, jiffies }: Ke
     flows: buckets * possibleCpus(),
   };
   for (const [map, count] of Object.entries(entries)) object.setMaxEntries(map, count);
-  const tables = { directory: tablePlaces(vips * KEYS_PER_VIP), server_ids: tablePlaces(reals - 1) };
+  const tables = {
+    directory: tablePlaces(directoryKeyLimit(sizes.vips) + HOST_DIRECTORY_KEYS),
+    server_ids: tablePlaces((sizes.serverIds ?? defaultLimits.serverIds) * HEADROOM),
+  };
   for (const table of ['directory', 'server_ids'] as const) {
     const like = newTable(table, tables[table]);
     object.setInnerMap(table, like);

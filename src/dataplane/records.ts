@@ -119,7 +119,8 @@ function decodeOuterV6(settings: StructValue<'pf_settings'>): string {
 /** Null when nothing was ever written: all keys zero cannot come from a seed. */
 export function decodeSettings(bytes: Uint8Array): SettingsImage | null {
   const settings = decode('pf_settings', bytes);
-  if (settings.hash_key.every((word) => word === 0n)) return null;
+  // Nor can a word that the program relies on to be 0.
+  if (settings.hash_key.every((word) => word === 0n) || settings.zero !== 0) return null;
   return {
     hashKeys: settings.hash_key.map((word) => word.toString(16).padStart(16, '0')).join(','),
     outerV4: decodeOuterV4(settings),

@@ -1,10 +1,10 @@
 import type { ServerIds } from '../core/data-plane.ts';
 import { encode } from './codec.ts';
-import { tableFull } from './directory-table.ts';
 import { structs } from './layout.gen.ts';
 import type { Word64 } from './mix64.ts';
 import { MIX_1, MIX_2, mix } from './mix64.ts';
 import { perfectHash, tableBytes } from './perfect-hash.ts';
+import { tableFull } from './table-full.ts';
 
 function hashOf(id: number, pool: number): Word64 {
   const word = { high: pool, low: id };
@@ -28,7 +28,7 @@ export function serverIdTable(serverIds: ServerIds, size: number): Uint8Array {
     entries.map(({ id, pool }) => hashOf(id, pool)),
     size,
   );
-  if (found === null) throw tableFull('the table of server ids', entries.length, size, 'limits.reals');
+  if (found === null) throw tableFull('server_ids', `${entries.length}`, size);
   const encoded = entries.map((entry) => encode('pf_server_id', { ...entry, spare: [0, 0] }));
   return tableBytes(encoded, found, size, structs.pf_server_id.size);
 }

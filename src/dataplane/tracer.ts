@@ -84,6 +84,7 @@ function limitsFor({ vips, pools }: Snapshot): StateLimits {
     pools: Math.max(defaultLimits.pools, pools.size),
     reals: Math.max(defaultLimits.reals, reals),
     clients: Math.max(defaultLimits.clients, clients),
+    serverIds: defaultLimits.serverIds,
   };
 }
 
