@@ -24,14 +24,14 @@ BENCH_BPF   := $(patsubst bench/bpf/%.bpf.c,build/bench/%.bpf.o,$(wildcard bench
 
 all: bpf addon dist
 
-bpf: build/pilotfish.bpf.o build/clock.bpf.o $(LAB_BPF) $(BENCH_BPF) src/dataplane/layout.gen.ts
+bpf: build/pilotfish.bpf.o build/clock.bpf.o build/pass.bpf.o $(LAB_BPF) $(BENCH_BPF) src/dataplane/layout.gen.ts
 
 build/pilotfish.bpf.o: bpf/pilotfish.bpf.c $(BPF_HEADERS)
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -Wpadded -fsyntax-only -x c bpf/layout.h
 	$(CLANG) $(BPF_CFLAGS) $(FINGERPRINT) -c $< -o $@
 
-build/clock.bpf.o: bpf/clock.bpf.c
+build/clock.bpf.o build/pass.bpf.o: build/%.bpf.o: bpf/%.bpf.c
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
 

@@ -11,6 +11,7 @@ export const host: HostImage = {
   local: new Set(),
   neighbours: new Map(),
   tunnels: [],
+  own: new Set(),
 };
 
 /** A desired state that must be taken whole. @throws when a key is rejected */

@@ -23,8 +23,8 @@ const commands = [
   'unshare',
 ];
 
-const agentParts = ['build/pilotfish.bpf.o', 'build/clock.bpf.o', 'build/pilotfish.node'].map((part) =>
-  join(packageRoot, part),
+const agentParts = ['build/pilotfish.bpf.o', 'build/clock.bpf.o', 'build/pass.bpf.o', 'build/pilotfish.node'].map(
+  (part) => join(packageRoot, part),
 );
 
 async function isMissing(path: string, mode: number): Promise<boolean> {

@@ -10,14 +10,16 @@
 #include <bpf/bpf_helpers.h>
 
 #define FRAME_BYTES 64
+#define SOURCE_OFFSET (ETH_HLEN + 12) /* of the source address in IPv4 */
+#define PORT_OFFSET (ETH_HLEN + 20)   /* of the source port, behind an IPv4 header without options */
 #define IPIP_BYTES 20
 #define GUE_BYTES 28
 
-/* Set before load, field by field as bench/wire/programs.ts writes it. Numbers are in host byte order. */
+/* Set before load, field by field as bench/wire/programs.ts writes them. Numbers are in host byte order. */
 struct wire_settings {
 	__u64 frame[FRAME_BYTES / 8]; /* what every frame is but for the source */
-	__u64 ipip[5];		      /* Ethernet and outer headers of bare_ipip; bytes beyond its 34 are not used */
-	__u64 gue[6];		      /* the same of bare_gue; 42 */
+	__u64 ipip[5];		      /* Ethernet and outer header of bare_ipip: 34 bytes of it */
+	__u64 gue[6];		      /* the same of bare_gue: 42 bytes */
 	__u32 flows;		      /* they take turns */
 	__u32 source;		      /* IPv4 address of flow 0; the lowest 16 bits are 0 */
 	__u32 port;		      /* source port of flow 0 */
@@ -59,8 +61,8 @@ int source(struct xdp_md *ctx)
 #pragma clang loop unroll(full)
 	for (int i = 0; i < FRAME_BYTES / 8; i++)
 		frame[i] = settings.frame[i];
-	*(__be32 *)((void *)frame + 26) = bpf_htonl(settings.source + (flow & 0xffff));
-	*(__be16 *)((void *)frame + 34) = bpf_htons((__u16)(settings.port + (flow >> 16)));
+	*(__be32 *)((void *)frame + SOURCE_OFFSET) = bpf_htonl(settings.source + (flow & 0xffff));
+	*(__be16 *)((void *)frame + PORT_OFFSET) = bpf_htons((__u16)(settings.port + (flow >> 16)));
 	return XDP_TX;
 }
 

@@ -5,14 +5,14 @@ import type { Wanted } from './subject.ts';
 import type { Round } from './worker.ts';
 
 /** Of one row, a subject’s own nanoseconds a packet: the wrapper and the stub taken off. */
-export type Figure =
-  | {
-      readonly ns: number /** The rounds between which eight of ten are. */;
-      readonly lowNs: number;
-      readonly highNs: number;
-    }
-  | { readonly refused: string }
-  | { readonly absent: true };
+interface Nanoseconds {
+  readonly ns: number;
+  /** The rounds between which eight of ten are. */
+  readonly lowNs: number;
+  readonly highNs: number;
+}
+
+export type Figure = Nanoseconds | { readonly refused: string } | { readonly absent: true };
 
 export interface RowFigures {
   readonly row: string;

@@ -24,6 +24,7 @@ const host = {
   gatewayMac: '02:00:00:00:00:01',
   ownMac: '02:00:00:00:00:02',
   tunnels: [],
+  own: new Set<string>(),
   local: new Set<string>(),
   neighbours: new Map<string, string>(),
 };

@@ -60,12 +60,15 @@ function mutateOnce(random: Random, { bytes, fields }: Layers): Layers {
     [1, 'pad'],
     [1, 'tag'],
     [1, 'byte'],
+    [1, 'group'],
   ]);
   if (how === 'resize') return { bytes: resized(random, bytes, random.between(0, SWEPT)), fields: [] };
   if (how === 'cut') return { bytes: bytes.subarray(0, random.between(0, bytes.length)), fields: [] };
   if (how === 'pad') return { bytes: resized(random, bytes, bytes.length + random.below(64)), fields };
   if (how === 'tag') return { bytes: pushTag(random, bytes), fields: [] };
-  if (how === 'byte' || fields.length === 0) bytes[random.below(bytes.length)] = random.below(256);
+  // A group address, of the frame's destination or its source.
+  if (how === 'group' && bytes.length > 6) bytes[random.pick([0, 6])]! ^= 1;
+  else if (how === 'byte' || fields.length === 0) bytes[random.below(bytes.length)] = random.below(256);
   else mutateField(random, { bytes, fields });
   return { bytes, fields };
 }

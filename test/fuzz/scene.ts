@@ -46,6 +46,11 @@ export class Scene {
     );
   }
 
+  /** An address of the LB itself, which prefixes of VIPs may contain. */
+  #own(): Buffer {
+    return Buffer.from(addressBytes(this.random.pick([...this.case.host.own])));
+  }
+
   client(bytes: number): Buffer {
     const { random } = this;
     const known = random.pick(bytes === 4 ? clients4 : clients6);
@@ -63,7 +68,7 @@ export class Scene {
   #newFlow(): FuzzFlow {
     const { random } = this;
     const vip = random.pick(random.chance(0.2) ? this.#identifying : this.#vips);
-    const destination = this.addressOf(vip);
+    const destination = random.chance(0.04) ? this.#own() : this.addressOf(vip);
     return {
       vip,
       ends: { source: this.client(destination.length), destination },

@@ -146,8 +146,12 @@ function stateOf(settings: Values): Snapshot {
 const tunnels = [
   { address: '192.0.2.200', guePort: 6080 },
   { address: '192.0.2.202', guePort: 5555 },
+  { address: '198.18.9.9', guePort: 6080 },
   { address: '2001:db8:ffff::200', guePort: 6080 },
 ];
+
+/** One in a prefix, one that has VIPs of its own as well, one where a tunnel ends; the last is in no prefix. */
+const own = new Set(['198.18.6.6', '198.19.1.7', '198.18.5.7', '198.18.9.9', '2001:db8:aaaa:3::6', '10.0.0.2']);
 
 const host: ModelHost = {
   mtu: 1500,
@@ -160,6 +164,7 @@ const host: ModelHost = {
     ['2001:db8:5::1', '02:00:00:00:05:06'],
   ]),
   tunnels,
+  own,
 };
 
 const usual = stateOf({});

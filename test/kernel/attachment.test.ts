@@ -232,6 +232,7 @@ describe('an earlier program', () => {
     local: new Set(),
     neighbours: new Map(),
     tunnels,
+    own: new Set(),
   };
 
   async function fill(dataPlane: MapDataPlane, state: Snapshot): Promise<void> {

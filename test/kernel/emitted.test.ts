@@ -10,15 +10,21 @@ const FRAMES = 6_000;
 const SEED = 20_261_121;
 const GUE_PORTS = [5555, 6080];
 
-async function emitted(): Promise<Uint8Array[]> {
-  const frames: Uint8Array[] = [];
+interface Treated {
+  readonly from: Uint8Array;
+  readonly to: Uint8Array;
+}
+
+async function emitted(): Promise<Treated[]> {
+  const frames: Treated[] = [];
   for (const [{ snapshot, host, ...fuzzCase }, count] of shares(FRAMES)) {
     using tracer = await Tracer.load({ snapshot, host, egress: host.egress, frames: count });
     const fuzzer = new FrameFuzzer(SEED, { ...fuzzCase, snapshot, host });
     for (let n = 0; n < count; n++) {
       const { bytes, valid } = fuzzer.next(0);
       const { action, frame } = tracer.trace(bytes);
-      if (valid && frame !== null && (action === 'TX' || action === 'REDIRECT')) frames.push(frame);
+      if (valid && frame !== null && (action === 'TX' || action === 'REDIRECT'))
+        frames.push({ from: bytes, to: frame });
     }
   }
   return frames;
@@ -45,7 +51,15 @@ const kinds: readonly (readonly [what: string, protocols: RegExp])[] = [
 
 describe.skipIf(needs('tshark'))('what the program emits', () => {
   it('has right checksums and lengths throughout', async () => {
-    const frames = await emitted();
+    const treated = await emitted();
+    // A fragment may be too short for what it starts, which is no fault of the program.
+    const before = readByTshark(
+      treated.map(({ from }) => from),
+      GUE_PORTS,
+    );
+    const strange = new Set(before.complaints.map(({ frame }) => frame));
+    expect(strange.size).toBeLessThan(treated.length / 50);
+    const frames = treated.filter((_, n) => !strange.has(n)).map(({ to }) => to);
     expect(frames.length).toBeGreaterThan(FRAMES / 3);
     const { protocols, complaints } = readByTshark(frames, GUE_PORTS);
     expect(protocols).toHaveLength(frames.length);

@@ -143,7 +143,7 @@ describe('the outer IPv6 header', () => {
 describe('IPv6 that is not balanced', () => {
   const web = tcp({ from: 4000, to: 81, payload: new Uint8Array(40) });
   const fragment = (offset: number, more: number) => ({
-    extension: { type: 44, bytes: Uint8Array.of(0, 0, offset >> 5, ((offset << 3) & 0xff) | more, 0, 0, 0, 9) },
+    extensions: [{ type: 44, bytes: Uint8Array.of(0, 0, offset >> 5, ((offset << 3) & 0xff) | more, 0, 0, 0, 9) }],
   });
 
   it.each<[string, Uint8Array, string]>([

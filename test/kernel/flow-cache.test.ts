@@ -288,11 +288,11 @@ describe('recycled numbers', () => {
     expect(bench.dataPlane.observe().rings.size).toBe(0);
     const { vips } = target({ [`${VIP}|80|tcp`]: 'again' }, {});
     const record = { ...[...vips.values()][0]!, number: 0, pool: 0, clients: [] };
-    const directory = { vips: new Map([[`${VIP}|80|tcp` as const, record]]), tunnels: [] };
+    const directory = { vips: new Map([[`${VIP}|80|tcp` as const, record]]), tunnels: [], own: [] };
     await bench.apply({ op: 'swap-directory', directory, fresh: [0] });
     expect(bench.realOf(frames.tcp(1))).toBe('no_real');
     // A number that a VIP names is given to nobody.
-    await bench.apply({ op: 'swap-directory', directory: { vips: new Map(), tunnels: [] }, fresh: [] });
+    await bench.apply({ op: 'swap-directory', directory: { vips: new Map(), tunnels: [], own: [] }, fresh: [] });
     await bench.converge(target({ [`${VIP}|80|tcp`]: 'again' }, { again: [C] }));
     expect(bench.dataPlane.observe().pools).toEqual(new Map([['again', 0]]));
     expect(bench.realOf(frames.tcp(1))).toBe(C);
@@ -313,7 +313,7 @@ describe('recycled numbers', () => {
     await bench.converge(target({}, {}));
     const { vips } = target({ '192.0.2.11|443|tcp': 'other' }, {});
     const record = { ...[...vips.values()][0]!, number: vipNumber, pool: 1, clients: [] };
-    const directory = { vips: new Map([['192.0.2.11|443|tcp' as const, record]]), tunnels: [] };
+    const directory = { vips: new Map([['192.0.2.11|443|tcp' as const, record]]), tunnels: [], own: [] };
     const real = { ...recordOf(C), pool: 1, generation: 1 };
     await bench.apply(
       { op: 'put-real', number: realNumber, real, fresh: true },

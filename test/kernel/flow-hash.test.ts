@@ -1,17 +1,19 @@
-import { readFileSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { addressBytes } from '../../src/core/address.ts';
-import type { Flow } from '../../src/core/flow-hash.ts';
-import { flowHash, flowKeys, slotOf } from '../../src/core/flow-hash.ts';
-import { decode, encode, indexKey } from '../../src/dataplane/codec.ts';
-import { ethernet, etherTypes, ipv4, ipv6, parseEthernet, parseIpv4, tcp, udp } from '../support/frames.ts';
-import { ProgramBench, settings, target } from '../support/program-bench.ts';
+import type { Flow, FlowMode } from '../../src/core/flow-hash.ts';
+import { cacheMode, flowHash, flowKeys, slotMode, slotOf } from '../../src/core/flow-hash.ts';
+import type { Protocol, Vip } from '../../src/core/model.ts';
+import { hashModes } from '../../src/core/model.ts';
+import { decode, indexKey } from '../../src/dataplane/codec.ts';
+import vectors from '../support/flow-hash-vectors.json' with { type: 'json' };
+import { ethernet, etherTypes, ipv4, ipv6, parseEthernet, parseIpv6, tcp, udp } from '../support/frames.ts';
+import { ProgramBench, target } from '../support/program-bench.ts';
 
 /**
- * The program’s flow hash against the published vectors and against the reference in TypeScript. The slot is read off
- * the reals that two rings lead to; the low half of the hash off the flow cache.
+ * The program’s flow hash against the published vectors and against the reference in TypeScript. The slot is what the
+ * program writes down of itself; all 64 bits of the flow’s own hash are in the source of an outer IPv6 header.
  */
 
 interface Vector extends Flow {
@@ -21,41 +23,36 @@ interface Vector extends Flow {
   readonly slot: number;
 }
 
-const file = new URL('../support/flow-hash-vectors.json', import.meta.url);
-const { flows: vectors } = JSON.parse(readFileSync(file, 'utf8')) as { flows: readonly Vector[] };
+interface ModeVector extends Vector {
+  readonly mode: FlowMode;
+}
 
-/** Without a common divisor, and their product exceeds the number of slots: both remainders tell the slot. */
-const MODULI = [257, 256] as const;
+/** JSON says of a word only that it is text. */
+const inTuple = vectors.flows as readonly (Vector & { readonly protocol: Protocol })[];
+const inModes = vectors.modes as readonly ModeVector[];
+const all: readonly ModeVector[] = [...inTuple.map((vector) => ({ ...vector, mode: '5-tuple' as const })), ...inModes];
 
-const addressOf = (number: number): string => `10.1.${number >> 8}.${number & 0xff}`;
-const numberOf = (address: string): number => {
-  const [, , high = 0, low = 0] = address.split('.').map(Number);
-  return high * 256 + low;
+/** What a VIP has to say for its flows to be hashed in this mode. */
+const fieldsFor: Readonly<Record<FlowMode, Partial<Vip>>> = {
+  '5-tuple': {},
+  source: { hash: 'source' },
+  'dest-port': { hash: 'dest-port' },
+  pair: { fragments: 'hash' },
 };
 
 let bench: ProgramBench;
 
 beforeAll(async () => {
-  // One bucket: what a packet left behind is in its first entry.
-  bench = await ProgramBench.load({ flowsPerCpu: 8 });
-  for (let number = 1; number <= MODULI[0]; number++)
-    await bench.apply({ op: 'put-real', number, real: { address: addressOf(number), pool: 0, generation: 0 } });
+  bench = await ProgramBench.load({ tracing: true });
 });
 
 afterAll(() => bench[Symbol.dispose]());
 
-function setKeys(seed: string): Promise<void> {
+async function serve(flow: Pick<Flow, 'destination' | 'protocol'>, port: number, fields: Partial<Vip>, seed: string) {
   const hashKeys = Array.from(flowKeys(seed), (key) => key.toString(16).padStart(16, '0')).join(',');
-  return bench.apply({ op: 'settings', settings: { ...settings, hashKeys } });
-}
-
-async function serve({ destination, destinationPort, protocol }: Flow): Promise<void> {
-  const { vips } = target({ [`${destination}|${destinationPort}|${protocol}`]: 'web' }, {});
-  for (const vip of vips.values())
-    await bench.apply(
-      { op: 'put-address', address: destination, protocols: new Set(['tcp', 'udp']) },
-      { op: 'put-vip', vip, record: { number: 0, pool: 0 }, fresh: false },
-    );
+  const vip = { pool: 'web', flowCache: false, ...fields };
+  const vips = { [`${flow.destination}|${port}|${flow.protocol}`]: vip };
+  await bench.converge(target(vips, { web: ['2001:db8:77::1'] }, { hashKeys, outerV6: '::/64' }));
 }
 
 function frameOf(flow: Flow): Uint8Array {
@@ -64,66 +61,67 @@ function frameOf(flow: Flow): Uint8Array {
   return ethernet(ipv6(addressBytes(flow.source), addressBytes(flow.destination), segment), { type: etherTypes.ipv6 });
 }
 
-function swapRing(modulus: number): Promise<unknown> {
-  const fill = (slots: Uint16Array): void => {
-    for (let slot = 0; slot < slots.length; slot++) slots[slot] = 1 + (slot % modulus);
-  };
-  return bench.store.swapRings([{ pool: 0, fill }]);
-}
-
-/** Which remainder the real tells that a new flow goes to, and the flow cache’s tag: the low half of the hash. */
-function ask(flow: Flow): { remainder: number; tag: bigint } {
-  const bucket = indexKey(bench.cpu);
-  bench.store.put('flows', bucket, encode('pf_flow_bucket', { entry: [] }));
+/** The slot that the program chose, and the hash that the outer header is filled from. */
+function ask(flow: Flow): { slot: number; outer: bigint } {
   const sent = bench.send(frameOf(flow));
   expect(sent.reason).toBe('forwarded');
-  const remainder = numberOf(parseIpv4(parseEthernet(sent.frame).payload).to) - 1;
-  const value = bench.store.get('flows', bucket);
-  const entry = value === null ? 0n : (decode('pf_flow_bucket', value).entry[0] ?? 0n);
-  return { remainder, tag: entry & 0xffffffffn };
+  const { from } = parseIpv6(parseEthernet(sent.frame).payload);
+  const view = new DataView(from.buffer, from.byteOffset, 16);
+  const outer = BigInt(view.getUint32(12, true)) | (BigInt(view.getUint32(8, true)) << 32n);
+  const decision = decode('pf_decision', bench.store.get('decisions', indexKey(0)) ?? new Uint8Array());
+  return { slot: decision.slot - 1, outer };
 }
 
 describe('the program’s flow hash', () => {
-  it('has vectors to be compared with, of both protocols and several seeds', () => {
-    expect(vectors.length).toBeGreaterThanOrEqual(8);
-    expect(new Set(vectors.map(({ protocol }) => protocol)).size).toBe(2);
-    expect(new Set(vectors.map(({ seed }) => seed)).size).toBeGreaterThan(1);
-  });
-
-  it.each(MODULI)('leads every vector to its slot, by a ring of %i reals', async (modulus) => {
-    await swapRing(modulus);
-    for (const vector of vectors) {
-      await setKeys(vector.seed);
-      await serve(vector);
-      const { remainder, tag } = ask(vector);
-      expect({ vector, remainder }).toEqual({ vector, remainder: vector.slot % modulus });
-      expect(tag).toBe(BigInt(`0x${vector.hash}`) & 0xffffffffn);
-      const vip = `${vector.destination}|${vector.destinationPort}|${vector.protocol}` as const;
-      await bench.apply({ op: 'delete-vip', id: vip }, { op: 'delete-address', address: vector.destination });
+  it('leads every vector of every mode to its slot', async () => {
+    expect(new Set(all.map(({ mode }) => mode)).size).toBe(4);
+    for (const { seed, hash, slot, mode, ...flow } of all) {
+      await serve(flow, flow.destinationPort, fieldsFor[mode], seed);
+      const asked = ask(flow);
+      expect({ flow, mode, slot: asked.slot }).toEqual({ flow, mode, slot });
+      if (mode === '5-tuple' || mode === 'pair') expect(asked.outer).toBe(BigInt(`0x${hash}`));
     }
   });
 
-  it.each(MODULI)('is that of the reference for random flows, by a ring of %i reals', async (modulus) => {
-    await swapRing(modulus);
-    const seed = 'c0ffee';
-    const keys = flowKeys(seed);
-    await setKeys(seed);
-    const destination = '192.0.2.10';
-    for (const protocol of ['tcp', 'udp'] as const)
-      await serve({ destination, destinationPort: 0, protocol, source: destination, sourcePort: 0 });
-    const flow = fc.record({
-      protocol: fc.constantFrom('tcp' as const, 'udp' as const),
-      source: fc.ipV4(),
-      sourcePort: fc.nat(0xffff),
-      destination: fc.constant(destination),
-      destinationPort: fc.nat(0xffff),
-    });
-    fc.assert(
-      fc.property(flow, (random) => {
-        const hash = flowHash(keys, random);
-        expect(ask(random)).toEqual({ remainder: slotOf(hash) % modulus, tag: hash & 0xffffffffn });
-      }),
-      { numRuns: 1000 },
-    );
-  });
+  const addresses = {
+    4: { source: fc.ipV4(), destination: '192.0.2.10' },
+    6: {
+      source: fc.uint8Array({ minLength: 16, maxLength: 16 }).map((bytes) =>
+        Buffer.from(bytes)
+          .toString('hex')
+          .replaceAll(/(....)(?!$)/g, '$1:'),
+      ),
+      destination: '2001:db8:ffff::10',
+    },
+  } as const;
+  const settings = hashModes.flatMap((hash) => (['drop', 'hash'] as const).map((fragments) => ({ hash, fragments })));
+  const cases = settings.flatMap((fields) =>
+    ([4, 6] as const).flatMap((family) =>
+      (['tcp', 'udp'] as const).map((protocol) => ({ ...fields, family, protocol })),
+    ),
+  );
+
+  it.each(cases)(
+    'is that of the reference for random flows: hash $hash, fragments $fragments, IPv$family, $protocol',
+    async ({ family, protocol, ...fields }) => {
+      const { source, destination } = addresses[family];
+      const seed = 'c0ffee';
+      const keys = flowKeys(seed);
+      await serve({ destination, protocol }, 0, fields, seed);
+      const flow = fc.record({
+        protocol: fc.constant(protocol),
+        source,
+        sourcePort: fc.nat(0xffff),
+        destination: fc.constant(destination),
+        destinationPort: fc.nat(0xffff),
+      });
+      fc.assert(
+        fc.property(flow, (random) => {
+          const slot = slotOf(flowHash(keys, random, slotMode(fields)));
+          expect(ask(random)).toEqual({ slot, outer: flowHash(keys, random, cacheMode(fields)) });
+        }),
+        { numRuns: 200 },
+      );
+    },
+  );
 });

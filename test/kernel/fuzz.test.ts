@@ -41,6 +41,7 @@ const reachable = [
   'too_big',
   'too_big_answered',
   'nested',
+  'expired',
   'forwarded',
 ];
 

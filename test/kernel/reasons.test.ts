@@ -83,6 +83,11 @@ const byReason: Readonly<Record<string, Case>> = {
     host: { tunnels },
     becomes: { action: 'DROP', vip: null, events: ['opened'] },
   },
+  expired: {
+    packets: [ethernet(ipv4({ from: '198.18.0.9', to: tunnelEnd, ttl: 1 }, rawSegment(4, inner)))],
+    host: { tunnels },
+    becomes: { action: 'DROP', ...found, events: ['opened'] },
+  },
   forwarded: { packets: [web], becomes: { action: 'TX', ...found, slot: 12_557, events: null } },
   echo_answered: { packets: [`icmp ${client} > 192.0.2.10 echo`], becomes: { action: 'TX', vip: null, real: null } },
   too_big_answered: { packets: [`${web} len 1441`], becomes: { action: 'TX', ...found } },

@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildTarget } from '../../src/core/target.ts';
 import { allUp } from '../../src/core/verdicts.ts';
-import { SHORTEST } from '../fuzz/compare.ts';
 import { FrameFuzzer } from '../fuzz/frames.ts';
 import { cases } from '../fuzz/state.ts';
 import type { Ipv4Header, Segment } from '../support/frames.ts';
@@ -34,6 +33,9 @@ const payload = Uint8Array.from({ length: 40 }, (_, i) => i);
 const web = tcp({ from: 4000, to: 80, payload });
 const dns = udp({ from: 4000, to: 53, payload });
 const address6 = (last: number) => Uint8Array.of(0x20, 1, 0xd, 0xb8, ...new Array(11).fill(0), last);
+
+/** A kernel’s test run takes no shorter frame. */
+const SHORTEST = 14;
 
 let bench: ProgramBench;
 
@@ -74,12 +76,15 @@ describe('passes byte for byte', () => {
     ['options for another address', ethernet(ipv4({ ...toVip, to: '192.0.2.13', options }, web)), 'not_vip'],
     ['UDP with options to a TCP VIP', ethernet(ipv4({ ...toVip, options }, udp({ from: 1, to: 80 }))), 'not_vip'],
     ['broadcast', ethernet(ipv4({ ...toVip, to: '255.255.255.255' }, dns), { to: 'ff:ff:ff:ff:ff:ff' }), 'not_vip'],
+    ['a packet for a VIP to all hosts', ethernet(ipv4(toVip, web), { to: 'ff:ff:ff:ff:ff:ff' }), 'not_vip'],
+    ['a packet for a VIP to a group', ethernet(ipv4(toVip, web), { to: '01:00:5e:00:00:01' }), 'not_vip'],
+    ['an echo request for a VIP to a group', ethernet(ipv4(toVip, icmp(8)), { to: '33:33:00:00:00:01' }), 'not_vip'],
     ['ARP for a VIP', ethernet(arp('198.51.100.7', VIP), { type: etherTypes.arp }), 'not_ip'],
     ['IPv6', ethernet(ipv6(address6(1), address6(2), web), { type: etherTypes.ipv6 }), 'not_vip'],
     ['LLDP', ethernet(payload, { type: etherTypes.lldp }), 'not_ip'],
     ['an 802.3 length field', ethernet(payload, { type: payload.length }), 'not_ip'],
     ['a packet for a VIP under another EtherType', ethernet(ipv4(toVip, web), { type: 0x0801 }), 'not_ip'],
-  ])('%s', (_what, frame, reason) => expectUntouched(frame, reason));
+  ])('%s, which stays as it is', (_what, frame, reason) => expectUntouched(frame, reason));
 });
 
 describe('drops what it cannot balance', () => {
@@ -177,6 +182,20 @@ describe('short and corrupt frames', () => {
   it('an IP header that says it is longer than the packet', () => {
     const short = ipv4({ ...toVip, headerWords: 15 }, rawSegment(6, new Uint8Array(8)));
     expect(bench.send(ethernet(short))).toMatchObject({ action: 'DROP', reason: 'malformed' });
+  });
+
+  it('a total length below that of the header, whatever else is wrong', () => {
+    for (let totalLength = 0; totalLength < 24; totalLength++)
+      for (const more of [{ options: new Uint8Array(4) }, { options: new Uint8Array(4), moreFragments: true }])
+        expect(bench.send(ethernet(ipv4({ ...toVip, ...more, totalLength }, web)))).toMatchObject({
+          action: 'DROP',
+          reason: 'malformed',
+        });
+    for (let totalLength = 0; totalLength < 20; totalLength++)
+      expect(bench.send(ethernet(ipv4({ ...toVip, moreFragments: true, totalLength }, web)))).toMatchObject({
+        action: 'DROP',
+        reason: 'malformed',
+      });
   });
 
   it('a TCP header cut by the packet’s own length, the frame being long enough', () => {

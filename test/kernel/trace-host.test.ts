@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { CommandResult } from '../support/command.ts';
+import { type CommandResult, pilotfish } from '../support/command.ts';
 import { ethernet, ipv4, parseEthernet, rawSegment, tcpFlags, udp } from '../support/frames.ts';
 import { pcapFile } from '../support/pcap.ts';
 import { client, flowFrame, linesOf, TraceFolder } from '../support/trace.ts';
@@ -83,6 +83,22 @@ describe('frames', () => {
     ]);
     const other = linesOf(await trace('--decap', ends, '--gue-port', '7777', '--in', path));
     expect(other.map(({ events }) => events)).toEqual([['opened'], null, ['opened']]);
+  });
+
+  it('are passed for an address of this LB, if it is only in the prefix of a VIP', async () => {
+    const vips = 'vips: {all: {address: 10.0.0.0/8, port: 0, protocol: tcp, pool: web}}';
+    const reals = 'pools: {web: {checks: [{type: tcp, port: 80}], reals: {r1: {address: 172.20.0.11}}}}';
+    const path = save('own.yaml', Buffer.from(`${vips}\n${reals}\n`));
+    const ask = [
+      '--packet',
+      'tcp 198.51.100.7:40000 > 10.0.0.2:22 syn',
+      '--packet',
+      'tcp 198.51.100.7:1 > 10.0.0.3:22',
+    ];
+    const answers = async (...options: string[]) =>
+      linesOf(await pilotfish(['trace', '--state', path, ...options, ...ask])).map(({ reason }) => reason);
+    expect(await answers()).toEqual(['forwarded', 'forwarded']);
+    expect(await answers('--own', '10.0.0.2,10.0.0.1')).toEqual(['not_vip', 'forwarded']);
   });
 
   it('are dropped when there is no gateway', async () => {

@@ -6,8 +6,17 @@ import { ICMPV6, linkHeader, type Packet, TCP, UDP } from './packet.ts';
 
 const ANSWER_TTL = 64;
 
-export function isEchoRequest({ version, frame, transport }: Packet): boolean {
+export function isEchoRequest({ version, frame, at, transport }: Packet): boolean {
+  if (version === 6 && transport > at + 40) return false;
   return frame[transport] === (version === 4 ? 8 : 128) && frame[transport + 1] === 0;
+}
+
+/** May the sender be answered? */
+export function mayAnswer({ version, frame, source }: Packet): boolean {
+  if ((frame[6]! & 1) === 1) return false;
+  const first = source[0]!;
+  if (version === 4) return first !== 0 && first !== 127 && first < 224;
+  return first !== 0xff && source.some((byte) => byte !== 0);
 }
 
 function isError({ version, frame, transport }: Packet): boolean {

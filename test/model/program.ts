@@ -1,10 +1,10 @@
 import type { Vip } from '../../src/core/model.ts';
 import type { Mode, ModelFlow } from './flow-hash.ts';
 import { slotOfHash } from './flow-hash.ts';
-import { echoReply, isEchoRequest, quotedFlow } from './icmp.ts';
+import { echoReply, isEchoRequest, mayAnswer, quotedFlow } from './icmp.ts';
 import { identifiers } from './identifiers.ts';
 import { ICMP, ICMPV6, IP6IP, IPIP, openedFrame, type Packet, readPacket, TCP, UDP } from './packet.ts';
-import { type Sent, send } from './send.ts';
+import { type Route, type Sent, send } from './send.ts';
 import type { ModelReal, World } from './world.ts';
 
 /**
@@ -75,20 +75,22 @@ export class Model {
 
   /** What becomes of a frame; flows that it begins are remembered. */
   run(frame: Uint8Array): Outcome {
-    return this.#treat(Buffer.from(frame), false);
+    return this.#treat(Buffer.from(frame), null);
   }
 
-  #treat(frame: Buffer, opened: boolean): Outcome {
+  /** @param hops null: not out of a tunnel */
+  #treat(frame: Buffer, hops: number | null): Outcome {
     const packet = readPacket(frame);
     if (typeof packet === 'string') return pass(packet, frame);
+    if ((frame[0]! & 1) === 1) return pass('not_vip', frame);
     if (packet.protocol === null)
       return this.#world.vipsAt(packet.destination).length > 0 ? drop('malformed') : pass('not_vip', frame);
     const tunnel = this.#endsTunnel(packet);
     if (!tunnel && !this.#isServed(packet)) return pass('not_vip', frame);
     const refusal = this.#refusal(packet);
     if (refusal !== null) return drop(refusal);
-    if (tunnel) return this.#open(packet, opened);
-    return isIcmp(packet) ? this.#icmp(packet) : this.#forward(packet);
+    if (tunnel) return this.#open(packet, hops !== null);
+    return isIcmp(packet) ? this.#icmp(packet, hops ?? 64) : this.#forward(packet, hops ?? 64);
   }
 
   /** Is this a packet that a tunnel’s end here opens? */
@@ -123,20 +125,21 @@ export class Model {
   }
 
   /** Step 11. */
-  #open({ frame, transport, end, protocol }: Packet, opened: boolean): Outcome {
+  #open({ frame, version: outer, at, transport, end, protocol }: Packet, opened: boolean): Outcome {
     const from = protocol === UDP ? transport + 8 : transport;
     const version = from < end ? frame[from]! >> 4 : 0;
     if (version !== 4 && version !== 6) return drop('malformed');
     if (protocol !== UDP && version !== (protocol === IPIP ? 4 : 6)) return drop('malformed');
     if (from + (version === 4 ? 20 : 40) > end) return drop('malformed');
     if (opened) return drop('nested');
-    const outcome = this.#treat(openedFrame(frame, from, version), true);
+    const left = Math.max(0, frame[at + (outer === 4 ? 8 : 7)]! - 1);
+    const outcome = this.#treat(openedFrame(frame.subarray(0, end), from, version), Math.min(64, left));
     return { ...outcome, events: ['opened', ...outcome.events] };
   }
 
-  #icmp(packet: Packet): Outcome {
+  #icmp(packet: Packet, hops: number): Outcome {
     const { frame, destination } = packet;
-    if (isEchoRequest(packet) && this.#world.vipsAt(destination).every(({ icmpEcho }) => icmpEcho))
+    if (isEchoRequest(packet) && mayAnswer(packet) && this.#world.vipsAt(destination).every(({ icmpEcho }) => icmpEcho))
       return { ...nobody, action: 'TX', reason: 'echo_answered', frame: echoReply(packet) };
     const flow = quotedFlow(packet);
     const vip = flow && this.#world.findVip(flow.destination, flow.protocol, flow.destinationPort);
@@ -144,11 +147,11 @@ export class Model {
     const hash = this.#world.hash.of(modeOf(vip), flow);
     const known = vip.flowCache ? this.#cache.get(this.#key(vip, flow)) : undefined;
     const choice = known === undefined ? this.#byRing(vip, flow) : chosen(known, 'icmp');
-    return this.#send(packet, vip, { ...choice, path: 'icmp' }, hash, true);
+    return this.#send(packet, vip, { ...choice, path: 'icmp' }, { hash, hops, icmpError: true });
   }
 
   /** Steps 4 and 6 to 10. */
-  #forward(packet: Packet): Outcome {
+  #forward(packet: Packet, hops: number): Outcome {
     const { frame, source, destination, protocol, fragment } = packet;
     const [sourcePort, destinationPort] = portsOf(packet);
     const vip = fragment ? this.#fragmentVip(packet) : this.#world.findVip(destination, protocol!, destinationPort);
@@ -157,7 +160,7 @@ export class Model {
     const hash = this.#world.hash.of(modeOf(vip), flow);
     const known = this.#byIdentifier(vip, packet);
     const choice = known.choice ?? this.#byCache(vip, packet, flow) ?? this.#newFlow(vip, flow);
-    const outcome = this.#send(packet, vip, choice, hash, false);
+    const outcome = this.#send(packet, vip, choice, { hash, hops, icmpError: false });
     return known.missed ? { ...outcome, events: ['unknown_id'] } : outcome;
   }
 
@@ -196,10 +199,10 @@ export class Model {
     return choice;
   }
 
-  #send(packet: Packet, vip: Vip, choice: Choice, hash: bigint, icmpError: boolean): Outcome {
+  #send(packet: Packet, vip: Vip, choice: Choice, route: Omit<Route, 'real'>): Outcome {
     const { real, pool, path, slot } = choice;
     const asked = { ...nobody, vip: vip.name, pool, slot };
     if (real === null) return { ...asked, action: 'DROP', reason: 'no_real', frame: null };
-    return { ...asked, ...send(this.#world, packet, { real, hash, icmpError }), real: real.address, path };
+    return { ...asked, ...send(this.#world, packet, { ...route, real }), real: real.address, path };
   }
 }

@@ -1,5 +1,5 @@
 import { add, checksum, complement, onesSum, pseudoHeader } from './checksum.ts';
-import { tooBigAnswer } from './icmp.ts';
+import { mayAnswer, tooBigAnswer } from './icmp.ts';
 import { IP6IP, IPIP, linkHeader, type Packet, UDP } from './packet.ts';
 import type { ModelReal, World } from './world.ts';
 
@@ -15,11 +15,12 @@ export interface Route {
   readonly real: ModelReal;
   /** In mode 5-tuple, or address pair. */
   readonly hash: bigint;
+  /** TTL or hop limit of an outer header. */
+  readonly hops: number;
   /** The packet is an ICMP error about its flow. */
   readonly icmpError: boolean;
 }
 
-const OUTER_TTL = 64;
 const NO_MAC = '00:00:00:00:00:00';
 
 function macBytes(mac: string): Buffer {
@@ -70,28 +71,29 @@ interface Outer {
   readonly protocol: number;
   readonly trafficClass: number;
   readonly flowLabel: number;
+  readonly hops: number;
   /** Bytes after the header. */
   readonly length: number;
 }
 
-function outerIpv4({ source, destination, protocol, trafficClass, length }: Outer): Buffer {
+function outerIpv4({ source, destination, protocol, trafficClass, hops, length }: Outer): Buffer {
   const header = Buffer.alloc(12);
   header[0] = 0x45;
   header[1] = trafficClass;
   header.writeUInt16BE(20 + length, 2);
   header.writeUInt16BE(0x4000, 6);
-  header[8] = OUTER_TTL;
+  header[8] = hops;
   header[9] = protocol;
   header.writeUInt16BE(checksum(header, source, destination), 10);
   return Buffer.concat([header, source, destination]);
 }
 
-function outerIpv6({ source, destination, protocol, trafficClass, flowLabel, length }: Outer): Buffer {
+function outerIpv6({ source, destination, protocol, trafficClass, flowLabel, hops, length }: Outer): Buffer {
   const header = Buffer.alloc(8);
   header.writeUInt32BE(6 * 2 ** 28 + trafficClass * 2 ** 20 + flowLabel);
   header.writeUInt16BE(length, 4);
   header[6] = protocol;
-  header[7] = OUTER_TTL;
+  header[7] = hops;
   return Buffer.concat([header, source, destination]);
 }
 
@@ -124,6 +126,7 @@ function outerHeaders(world: World, packet: Packet, route: Route): Buffer {
     protocol: gue ? UDP : packet.version === 4 ? IPIP : IP6IP,
     trafficClass: packet.trafficClass,
     flowLabel: Number((hash >> 32n) & 0xfffffn),
+    hops: route.hops,
     length: udp.length + packet.end - packet.at,
   };
   return Buffer.concat([family === 4 ? outerIpv4(outer) : outerIpv6(outer), udp]);
@@ -131,17 +134,21 @@ function outerHeaders(world: World, packet: Packet, route: Route): Buffer {
 
 function tooBig(packet: Packet, route: Route, mtu: number): Sent {
   const { version, dontFragment, fragment } = packet;
-  if ((version === 4 && !dontFragment) || route.icmpError || fragment) return drop('too_big');
+  if ((version === 4 && !dontFragment) || route.icmpError || fragment || !mayAnswer(packet)) return drop('too_big');
   return { action: 'TX', reason: 'too_big_answered', frame: tooBigAnswer(packet, mtu) };
 }
 
 export function send(world: World, packet: Packet, route: Route): Sent {
   const { host } = world;
   const { address, pool, bytes } = route.real;
-  if (host.local.has(address)) return { action: 'PASS', reason: 'local_real', frame: packet.frame };
+  if (host.local.has(address) || host.tunnels.some((end) => end.address === address))
+    return { action: 'PASS', reason: 'local_real', frame: packet.frame };
+  if (route.hops === 0) return drop('expired');
   const l2 = pool.encap === 'l2';
   const nextHop = l2 ? (host.neighbours.get(address) ?? NO_MAC) : host.gatewayMac;
   if (nextHop === NO_MAC) return drop(l2 ? 'no_neighbour' : 'no_gateway');
+  if (l2 && packet.frame.subarray(0, 6).equals(macBytes(nextHop)))
+    return { action: 'PASS', reason: 'not_vip', frame: packet.frame };
   const headers = outerHeaders(world, packet, route);
   if (headers.length + packet.end - packet.at > host.mtu) return tooBig(packet, route, host.mtu - headers.length);
   const version = l2 ? packet.version : bytes.length === 4 ? 4 : 6;

@@ -65,6 +65,7 @@ export class World {
   readonly #vips: readonly Entry[];
   readonly #clients = new Map<Vip, readonly { readonly range: Range; readonly pool: string }[]>();
   readonly #rings = new Map<string, Ring>();
+  readonly #own: readonly Uint8Array[];
   readonly #tunnels: readonly { readonly bytes: Uint8Array; readonly guePort: number }[];
 
   constructor(snapshot: Snapshot, host: ModelHost) {
@@ -84,6 +85,7 @@ export class World {
         vip.clients.map(({ prefix, pool }) => ({ range: range(prefix), pool })),
       );
     for (const pool of pools.values()) this.#rings.set(pool.name, this.#ring(pool));
+    this.#own = [...host.own].map(addressBytes);
     this.#tunnels = host.tunnels.map(({ address, guePort }) => ({ bytes: addressBytes(address), guePort }));
   }
 
@@ -93,8 +95,11 @@ export class World {
     return { reals, slots: buildRing(takers, this.snapshot.settings.seed) };
   }
 
+  /** A prefix takes no address of the host itself. */
   #matching(address: Uint8Array): readonly Entry[] {
-    return this.#vips.filter(({ range: own }) => contains(own, address));
+    const found = this.#vips.filter(({ range: place }) => contains(place, address));
+    const exact = found.some(({ range: { length } }) => length === 8 * address.length);
+    return exact || !this.#own.some((own) => Buffer.compare(own, address) === 0) ? found : [];
   }
 
   /** All VIPs that have this address, of every protocol. */

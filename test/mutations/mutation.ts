@@ -1,14 +1,17 @@
-/** One seeded fault: a small textual patch of the core, and the test that has to notice. */
+/** One seeded fault: a small textual patch of the core or of the program, and the test that has to notice. */
 export interface Mutation {
   readonly name: string;
-  /** Below src/core/. */
+  /** Below src/core/, or below bpf/. */
   readonly file: string;
   /** Stands in the file exactly once. */
   readonly find: string;
   readonly replace: string;
   /** What would go wrong for an operator. */
   readonly breaks: string;
-  /** Below test/unit/, without `.test.ts`; and the name of the test, or of its scenario file. */
+  /**
+   * Below test/unit/, or of the program below test/kernel/, without `.test.ts`; and the name of the test as the file has it,
+   * or of its scenario file.
+   */
   readonly caughtBy: { readonly file: string; readonly test: string };
 }
 
@@ -21,3 +24,4 @@ export const tightPlans = {
   test: 'gets there in maps that hold the target but not the old and the new at once, or says what is full',
 };
 export const scenario = (test: string) => ({ file: 'scenarios', test });
+export const by = (file: string, test: string): Mutation['caughtBy'] => ({ file, test });

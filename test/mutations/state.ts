@@ -153,8 +153,8 @@ export const stateMutations: readonly Mutation[] = [
   {
     name: 'this-host-encapsulated',
     file: 'real-encap.ts',
-    find: "if (host.local.has(address)) return { kind: 'local' };",
-    replace: '',
+    find: 'if (host.local.has(address) ||',
+    replace: 'if (',
     breaks: 'packets for a real on this very host leave it, and come back or are lost',
     caughtBy: { file: 'target', test: 'reaches this host itself without any encap' },
   },

@@ -1,6 +1,11 @@
 import type { Mutation } from './mutation.ts';
 import { plannerMutations } from './planner.ts';
+import { readingMutations } from './program-reading.ts';
+import { sendingMutations } from './program-sending.ts';
 import { stateMutations } from './state.ts';
 
-/** All seeded faults, in the order of docs/testing.md. */
+/** All seeded faults of the core, in the order of docs/testing.md. */
 export const mutations: readonly Mutation[] = [...plannerMutations, ...stateMutations];
+
+/** Those of the program. */
+export const programMutations: readonly Mutation[] = [...readingMutations, ...sendingMutations];

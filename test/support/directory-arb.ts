@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import type { Directory, TunnelEnd, VipId, VipRecord } from '../../src/core/data-plane.ts';
-import { fragmentModes, hashModes, type Protocol, quicModes } from '../../src/core/model.ts';
+import { splitVipId } from '../../src/core/data-plane.ts';
+import { type Address, fragmentModes, hashModes, type Protocol, quicModes } from '../../src/core/model.ts';
+import { ownInPrefixes } from '../../src/core/own-addresses.ts';
 
 /** Directories whose VIPs overlap in every way: addresses in prefixes in prefixes, of both families. */
 
@@ -84,9 +86,18 @@ const tunnelsArb: fc.Arbitrary<TunnelEnd[]> = fc.subarray([
   { address: '2001:db8::2', guePort: 6080 },
 ]);
 
-export const directoryArb: fc.Arbitrary<Directory> = fc.record({
-  vips: fc
-    .uniqueArray(vipArb, { maxLength: 10, selector: ([id]) => id })
-    .map((vips) => new Map<VipId, VipRecord>(vips)),
-  tunnels: tunnelsArb,
-});
+/** In prefixes, at ends of tunnels, and two that VIPs may have by themselves. */
+const ownArb = fc.subarray<Address>(['192.0.2.1', '192.0.2.2', '192.0.2.201', '2001:db8::1', '2001:db8::2']);
+
+export const directoryArb: fc.Arbitrary<Directory> = fc
+  .record({
+    vips: fc
+      .uniqueArray(vipArb, { maxLength: 10, selector: ([id]) => id })
+      .map((vips) => new Map<VipId, VipRecord>(vips)),
+    tunnels: tunnelsArb,
+    own: ownArb,
+  })
+  .map(({ vips, tunnels, own }) => {
+    const places = [...vips.keys()].map((id) => ({ name: '', address: splitVipId(id).address }));
+    return { vips, tunnels, own: [...ownInPrefixes(places, own).keys()] };
+  });

@@ -33,8 +33,8 @@ interface Match {
   readonly record: VipRecord;
 }
 
-function matching({ vips }: Directory, address: Address, protocol: number | null): Match[] {
-  return [...vips]
+function matching({ vips, own }: Directory, address: Address, protocol: number | null): Match[] {
+  return [...(own.includes(address) ? [] : vips)]
     .map(([id, record]) => ({ ...splitVipId(id), record }))
     .filter((vip) => protocol === null || (vip.protocol === 'tcp' ? TCP : UDP) === protocol)
     .map(({ address: place, port, record }) => ({ length: matchLength(place, address), port, record }))
@@ -107,6 +107,10 @@ function toldByEntry(maps: Maps, entry: Entry, client: Address) {
   };
 }
 
+function isOwn({ flags }: Entry): boolean {
+  return (flags & flag.PF_OWN) !== 0;
+}
+
 /** The same, read from the maps. */
 export function found(maps: Maps): Record<string, unknown> {
   const meaning: Record<string, unknown> = {};
@@ -116,12 +120,12 @@ export function found(maps: Maps): Record<string, unknown> {
       const sign = findDestination(maps, address, 0, protocol);
       const takes = sign !== null && (sign.flags & flag.PF_FRAGMENTS) !== 0;
       meaning[`${address} ${protocol} fragment`] =
-        sign === null ? null : takes ? toldByEntry(maps, sign, client) : 'refused';
+        sign === null || isOwn(sign) ? null : takes ? toldByEntry(maps, sign, client) : 'refused';
       for (const port of probedPorts.filter((port) => port > 0)) {
         const entry = findDestination(maps, address, port, protocol);
         const isVip = entry !== null && (entry.port !== 0 || (entry.flags & flag.PF_EVERY_PORT) !== 0);
         const opens = entry !== null && (entry.flags & flag.PF_OPEN) !== 0;
-        const other = entry === null ? null : 'no VIP';
+        const other = entry === null || isOwn(entry) ? null : 'no VIP';
         meaning[`${address} ${protocol} ${port}`] = opens ? 'opened' : isVip ? toldByEntry(maps, entry, client) : other;
       }
     }
@@ -131,7 +135,7 @@ export function found(maps: Maps): Record<string, unknown> {
     }
     const icmp = findDestination(maps, address, 0, address.includes(':') ? 58 : 1);
     const echo = icmp !== null && (icmp.flags & flag.PF_ECHO) !== 0 ? 'echo' : 'no echo';
-    meaning[`${address} icmp`] = icmp === null ? null : echo;
+    meaning[`${address} icmp`] = icmp === null || isOwn(icmp) ? null : echo;
   }
   return meaning;
 }

@@ -61,6 +61,7 @@ export function dumpMaps(store: MemoryMapStore, observed: Observed): string[] {
       : `settings hash ${settings.hashKeys.slice(0, 16)}, sources ${settings.outerV4} ${settings.outerV6}, mtu ${settings.mtu}, gateway ${settings.gatewayMac}`,
     ...(directory === null ? ['directory not known'] : sorted(directory.vips).flatMap(vipLines)),
     ...(directory?.tunnels ?? []).map(({ address, guePort }) => `tunnel ends at ${address}, gue at port ${guePort}`),
+    ...(directory?.own ?? []).map((address) => `${address} is this host’s own, or its gateway’s: passed`),
     ...sorted(observed.rings).map(
       ([pool]) => `pool ${pool} ${nameOf(pool)}: ${shares(store.slots(pool) ?? new Uint16Array(), observed)}`,
     ),

@@ -10,7 +10,14 @@ import { HostLink, type HostLinkOptions } from '../../src/dataplane/host-link.ts
 
 const say = (what: object): void => console.log(JSON.stringify(what));
 const tell = (image: HostLink['image']): void =>
-  say({ image: { ...image, local: [...image.local].sort(), neighbours: Object.fromEntries(image.neighbours) } });
+  say({
+    image: {
+      ...image,
+      local: [...image.local].sort(),
+      neighbours: Object.fromEntries(image.neighbours),
+      own: [...image.own].sort(),
+    },
+  });
 
 const log = pino({ base: null }, { write: (line: string) => say({ log: JSON.parse(line) }) });
 const options = JSON.parse(process.argv[2] ?? '{}') as Omit<HostLinkOptions, 'log'>;

@@ -15,6 +15,7 @@ export interface ImageText {
   readonly local: readonly string[];
   readonly neighbours: Readonly<Record<string, string>>;
   readonly tunnels: HostLinkOptions['tunnels'];
+  readonly own: readonly string[];
 }
 
 interface Line {

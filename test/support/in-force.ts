@@ -18,6 +18,7 @@ export const host: HostImage = {
   local: new Set(),
   neighbours: new Map(),
   tunnels: [],
+  own: new Set(),
 };
 
 /** @throws Error when the state has mistakes */

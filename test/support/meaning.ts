@@ -42,5 +42,5 @@ export function forwardingOf(
   const lines = [...(directory?.vips ?? [])].map(([id, { number, pool, clients, ...told }]) =>
     JSON.stringify([id, told, digest(pool), idsOf(pool), clients.map((c) => [c.prefix, digest(c.pool)])]),
   );
-  return [JSON.stringify(settings), JSON.stringify(directory?.tunnels ?? null), ...lines.sort()];
+  return [JSON.stringify(settings), JSON.stringify([directory?.tunnels, directory?.own]), ...lines.sort()];
 }

@@ -28,6 +28,8 @@ const vipIdArb = fc
   .map(([address, port, protocol]): VipId => `${address}|${port}|${protocol}`);
 const settingsArb = fc.constantFrom(settings, { ...settings, mtu: 1400 });
 const tunnelsArb = fc.constantFrom<readonly TunnelEnd[]>([], [{ address: '203.0.113.1', guePort: 6080 }]);
+/** Of hosts. The first two are in the prefix that VIPs may have, the first is also a VIP’s own at times. */
+const ownArb = fc.subarray<Address>(['192.0.2.1', '192.0.2.3', '203.0.113.2']);
 const serverIdArb = fc.integer({ min: 1, max: 6 });
 
 /** The usual one most of the time, so that not everything differs. */
@@ -112,6 +114,7 @@ export const targetArb: fc.Arbitrary<Target> = fc
       seed: seedArb,
       settings: settingsArb,
       tunnels: tunnelsArb,
+      own: ownArb,
       pools: fc.tuple(...staying.map((name) => poolArb(name, 2))),
       leaving: fc.tuple(...others.filter((name) => !staying.includes(name)).map((name) => poolArb(name, 0))),
       vips: vipsArb(staying),
@@ -172,7 +175,7 @@ function ringsArb(reals: Numbered<RealRecord>, limits: Limits, wild: boolean): f
 function directoryArb({ vips, pools }: Limits): fc.Arbitrary<Directory> {
   const poolArb = fc.nat(pools - 1);
   const vipArb = fc.tuple(vipIdArb, optionsArb, poolArb, clientsArb(poolArb));
-  return fc.tuple(numbered(vipArb, 0, vips, 6), tunnelsArb).map(([all, tunnels]) => ({
+  return fc.tuple(numbered(vipArb, 0, vips, 6), tunnelsArb, ownArb).map(([all, tunnels, own]) => ({
     vips: new Map(
       all.map(([number, [id, options, pool, clients]]): [VipId, VipRecord] => {
         const { name, address, port, protocol, ...rest } = vipOf(id, options);
@@ -180,6 +183,7 @@ function directoryArb({ vips, pools }: Limits): fc.Arbitrary<Directory> {
       }),
     ),
     tunnels,
+    own,
   }));
 }
 
@@ -234,12 +238,13 @@ export function mapsArb(limits: Limits, wild = false): fc.Arbitrary<Observed> {
 
 /** Maps with numbers enough for whatever they hold and any target at once. */
 export function roomyMapsArb(wild = false): fc.Arbitrary<Observed> {
-  const limits = { vips: 32, pools: 16, reals: 64 };
-  return mapsArb({ vips: 16, pools: 8, reals: 32 }, wild).map((maps) => ({ ...maps, limits }));
+  const limits = { vips: 32, pools: 16, reals: 64, serverIds: 512 };
+  return mapsArb({ ...limits, vips: 16, pools: 8, reals: 32 }, wild).map((maps) => ({ ...maps, limits }));
 }
 
 export const tightArb: fc.Arbitrary<Limits> = fc.record({
   vips: fc.integer({ min: 1, max: 5 }),
   pools: fc.integer({ min: 1, max: 5 }),
   reals: fc.integer({ min: 2, max: 9 }),
+  serverIds: fc.constant(512),
 });

@@ -25,7 +25,7 @@ export function emptyMaps(limits: Partial<Limits> = {}): Observed {
     freed: new Map(),
     rings: new Map(),
     pools: new Map(),
-    limits: { vips: 32, pools: 16, reals: 64, ...limits },
+    limits: { vips: 32, pools: 16, reals: 64, serverIds: 512, ...limits },
   };
 }
 
@@ -56,7 +56,9 @@ export function leavingPool(name: string, addresses: readonly string[]): TargetP
 export function targetOf(
   pools: readonly TargetPool[],
   vips: Readonly<Record<VipId, string | Partial<Vip>>> = {},
-  rest: Partial<Pick<Target, 'leaving' | 'tunnels'>> & { readonly ids?: Record<string, Record<number, RealKey>> } = {},
+  rest: Partial<Pick<Target, 'leaving' | 'tunnels' | 'own'>> & {
+    readonly ids?: Record<string, Record<number, RealKey>>;
+  } = {},
 ): Target {
   const ids = Object.entries(rest.ids ?? {}).map(
     ([pool, of]) => [pool, new Map(Object.entries(of).map(([id, key]) => [Number(id), key]))] as const,
@@ -66,6 +68,7 @@ export function targetOf(
     settings,
     vips: new Map((Object.entries(vips) as [VipId, string][]).map(([id, what]) => [id, vipOf(id, what)])),
     tunnels: rest.tunnels ?? [],
+    own: rest.own ?? [],
     pools: new Map(pools.map((pool) => [pool.name, pool])),
     leaving: rest.leaving ?? [],
     serverIds: new Map(ids),
@@ -147,6 +150,7 @@ export function meaningOf({ settings, directory, serverIds, reals, rings, pools 
   return {
     settings,
     tunnels: directory?.tunnels ?? null,
+    own: directory?.own ?? null,
     vips: byText(
       [...(directory?.vips ?? [])].map(([id, { number, pool, clients, ...rest }]) => [
         id,

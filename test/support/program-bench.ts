@@ -66,7 +66,7 @@ export function target(
   return { ...targetOf(targets, vips, rest), seed: '70696c6f7466697368', settings: { ...settings, ...changed } };
 }
 
-const smallSizes: ProgramSizes = { vips: 16, pools: 4, reals: 600, flowsPerCpu: 65_536 };
+const smallSizes: ProgramSizes = { vips: 16, pools: 4, reals: 600, serverIds: 600, flowsPerCpu: 65_536 };
 
 /** The real program in the kernel, attached to nothing: frames go through it by test runs, all on one CPU. */
 export class ProgramBench implements Disposable {

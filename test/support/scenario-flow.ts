@@ -27,6 +27,7 @@ function bitsInCommon(address: string, range: string): number {
 
 /** The VIP that takes a packet: by longest prefix, then by exact port. */
 function vipOf({ address, port, protocol }: Flow['vip'], { directory }: Observed): VipRecord | undefined {
+  if (directory?.own.includes(address)) return undefined;
   const matching = [...(directory?.vips ?? [])].flatMap(([id, record]) => {
     const vip = splitVipId(id);
     const bits = bitsInCommon(address, vip.address);

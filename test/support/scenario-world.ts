@@ -49,6 +49,7 @@ export class ScenarioWorld {
     local: new Set(),
     neighbours: new Map(),
     tunnels: [],
+    own: new Set(),
   };
 
   constructor() {
@@ -74,7 +75,7 @@ export class ScenarioWorld {
   }
 
   /** Maps of these sizes in place of the usual ones; before anything is in them. */
-  resize({ vips, pools, reals }: Limits): void {
+  resize({ vips, pools, reals }: Omit<Limits, 'serverIds'>): void {
     this.#maps = new MemoryMapStore({ vip_traffic: vips, rings: pools, reals, real_traffic: reals });
     this.#watched = new WatchedStore(this.#maps);
     this.#faulty = new FaultyMapStore(this.#watched, 1, 0);
@@ -127,6 +128,13 @@ export class ScenarioWorld {
   async learn(address: string, mac: string): Promise<void> {
     await this.settle();
     this.#host = { ...this.#host, neighbours: new Map([...this.#host.neighbours, [address, mac]]) };
+    this.#reconciler.setHost(this.#host);
+  }
+
+  /** The host has an address more on the interface where packets come in. */
+  async own(address: string): Promise<void> {
+    await this.settle();
+    this.#host = { ...this.#host, own: new Set([...this.#host.own, address]) };
     this.#reconciler.setHost(this.#host);
   }
 

@@ -86,6 +86,8 @@ async function take(world: ScenarioWorld, step: string): Promise<void> {
       const [address, mac] = words(step, rest, 'address', 'mac');
       return world.learn(address, mac);
     }
+    case 'own':
+      return world.own(...words(step, rest, 'address'));
     case 'traffic': {
       const [what, number, packets] = words(step, rest, 'vip or real', 'number', 'packets');
       if (what !== 'vip' && what !== 'real') throw new Error(`${step}: ${what} has no traffic`);

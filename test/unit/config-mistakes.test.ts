@@ -257,6 +257,27 @@ describe('mistakes in agent.yaml', () => {
       'use 1 to 63 letters, digits, dots, underscores or hyphens',
     ],
     [
+      'more VIPs than the largest directory holds',
+      { ...least, limits: { vips: 10_241 } },
+      'limits.vips',
+      'is more than the directory has room for: 10240 VIPs, each with an address of its own',
+      'write 10240 or less; VIPs whose addresses follow one another can be one VIP with a prefix',
+    ],
+    [
+      'no VIPs at all',
+      { ...least, limits: { vips: 0 } },
+      'limits.vips',
+      'must be a whole number from 1 to 10240',
+      'choose a number from 1 to 10240',
+    ],
+    [
+      'more server ids than the largest table holds',
+      { ...least, limits: { serverIds: 32_769 } },
+      'limits.serverIds',
+      'must be a whole number from 1 to 32768',
+      'choose a number from 1 to 32768',
+    ],
+    [
       'too many reals',
       { ...least, limits: { reals: 65_536 } },
       'limits.reals',

@@ -33,7 +33,7 @@ describe('a good configuration', () => {
       stateDir: '/var/lib/pilotfish',
       log: { level: 'info' },
       onEmpty: 'keep',
-      limits: { vips: 4_096, pools: 1_024, reals: 16_384, clients: 100_000 },
+      limits: { vips: 4_096, pools: 1_024, reals: 16_384, clients: 100_000, serverIds: 32_768 },
     });
   });
 
@@ -73,7 +73,7 @@ describe('a good configuration', () => {
         stateDir: '/srv/pilotfish',
         log: { level: 'debug' },
         onEmpty: 'clear',
-        limits: { vips: 10, clients: 1_000_000 },
+        limits: { vips: 10_240, clients: 1_000_000, serverIds: 100 },
       },
       'agent.yaml',
     );
@@ -98,7 +98,7 @@ describe('a good configuration', () => {
       stateDir: '/srv/pilotfish',
       flowCache: { entriesPerCpu: 8_192, newFlowsPerSecond: 1_000_000_000 },
       onEmpty: 'clear',
-      limits: { vips: 10, pools: 1_024, reals: 16_384, clients: 1_000_000 },
+      limits: { vips: 10_240, pools: 1_024, reals: 16_384, clients: 1_000_000, serverIds: 100 },
     });
   });
 

@@ -10,7 +10,7 @@ import type { MapName, TableName } from '../../src/dataplane/map-store.ts';
 import { MemoryMapStore } from '../../src/dataplane/memory-store.ts';
 import { directoryArb } from '../support/directory-arb.ts';
 import { found, meant } from '../support/directory-meaning.ts';
-import { findServerId } from '../support/look-up.ts';
+import { findDestination, findServerId } from '../support/look-up.ts';
 
 const plain: VipRecord = {
   number: 0,
@@ -30,7 +30,7 @@ function directoryOf(vips: Readonly<Record<VipId, Partial<VipRecord>>>, rest: Pa
   const records = (Object.entries(vips) as [VipId, Partial<VipRecord>][]).map(
     ([id, what]) => [id, { ...plain, ...what }] as const,
   );
-  return { vips: new Map(records), tunnels: [], ...rest };
+  return { vips: new Map(records), tunnels: [], own: [], ...rest };
 }
 
 const nothing = directoryOf({});
@@ -180,11 +180,44 @@ describe('a directory', () => {
     expect(error).toBeInstanceOf(PilotfishError);
     expect(error).toMatchObject({
       code: 'PF_MAP_FULL',
-      message: 'the directory of VIPs needs 17 entries, which do not fit into a table of 16',
+      message: 'the directory of VIPs needs more than 16 entries, which do not fit into a table of 16',
       fix: expect.stringContaining('limits.vips'),
     });
     expect(found(store)).toEqual(before);
     expect(dataPlane.observe().directory).not.toBeNull();
+  });
+
+  it('stops where prefixes ask for millions of entries, and says that no larger table would help', async () => {
+    const dataPlane = new MapDataPlane(new MemoryMapStore({ directory: 65_536 }), new RingBuilder());
+    const ports = Array.from({ length: 2_000 }, (_, i) => [`192.0.0.0/16|${i + 1}|tcp`, {}] as const);
+    const inside = Array.from({ length: 2_000 }, (_, i) => [`192.0.${i >> 8}.${i & 255}|80|tcp`, {}] as const);
+    const millions = directoryOf(Object.fromEntries([...ports, ...inside]));
+    await expect(dataPlane.apply(swap(millions))).rejects.toMatchObject({
+      code: 'PF_MAP_FULL',
+      message:
+        'the directory of VIPs needs more than 65536 entries, which do not fit into the largest table that there is, one of 65536',
+      fix: 'use fewer ports on prefixes, or fewer VIPs and tunnels inside of them',
+    });
+  });
+
+  it('takes the place of another where both fit, but not with what prefixes of one inherit from the other', async () => {
+    const store = new WatchedMaps();
+    const dataPlane = new MapDataPlane(store, new RingBuilder());
+    const inside = Array.from({ length: 100 }, (_, i) => [`192.0.2.${i}/31|80|udp`, {}] as const);
+    const narrow = Object.fromEntries([...inside.filter((_, i) => i % 2 === 0), ['203.0.113.1|443|tcp', {}]]);
+    const ports = Array.from({ length: 300 }, (_, i) => [`192.0.0.0/16|${i + 1}|tcp`, {}] as const);
+    const wide = Object.fromEntries([...ports, ['203.0.113.1|443|tcp', { number: 9 }]]);
+    await dataPlane.apply(swap(directoryOf(narrow)));
+    for (const next of [wide, narrow, wide]) {
+      const seen = new Set<number | undefined>();
+      store.onChange = () => void seen.add(findDestination(store, '203.0.113.1', 443, 6)?.number);
+      await dataPlane.apply(swap(directoryOf(next)));
+      expect(found(store)).toEqual(meant(directoryOf(next), store.tickMs));
+      // What both have is there all the time.
+      expect(seen.has(undefined)).toBe(false);
+      expect(seen.size).toBeGreaterThan(0);
+    }
+    expect([...store.entries('prefixes')]).toHaveLength(1);
   });
 });
 
@@ -223,12 +256,21 @@ describe('the table of server ids', () => {
     expect(dataPlane.observe().serverIds).toBeNull();
   });
 
+  it('says that no larger one would help when it is the largest', async () => {
+    const dataPlane = new MapDataPlane(new MemoryMapStore({ server_ids: 65_536 }), new RingBuilder());
+    const serverIds = new Map(Array.from({ length: 65_537 }, (_, id): [ServerIdKey, number] => [`0|${id}`, 1]));
+    await expect(dataPlane.apply({ op: 'swap-server-ids', serverIds })).rejects.toMatchObject({
+      code: 'PF_MAP_FULL',
+      fix: 'remove server ids, or pools from clients of VIPs that look for ids',
+    });
+  });
+
   it('says which limit to raise when it does not fit', async () => {
     const dataPlane = new MapDataPlane(new MemoryMapStore({ server_ids: 4 }), new RingBuilder());
     const serverIds = new Map(Array.from({ length: 5 }, (_, id): [ServerIdKey, number] => [`0|${id}`, 1]));
     await expect(dataPlane.apply({ op: 'swap-server-ids', serverIds })).rejects.toMatchObject({
       code: 'PF_MAP_FULL',
-      fix: expect.stringContaining('limits.reals'),
+      fix: expect.stringContaining('limits.serverIds'),
     });
   });
 });

@@ -20,6 +20,7 @@ const host: HostImage = {
   local: new Set(['10.0.0.66']),
   neighbours: new Map([['10.0.0.41', '02:00:00:00:00:41']]),
   tunnels: [],
+  own: new Set(),
 };
 const checks = [{ type: 'tcp', port: 80 }];
 const pool = (reals: object, fields: object = {}): object => ({ checks, reals, ...fields });

@@ -142,6 +142,15 @@ describe('what is in force', () => {
     expect(explain(await put(state), 'tcp 1.2.3.4:5 > 192.0.2.99:443')).toMatchObject({ vip: null, nearest: null });
   });
 
+  it('is not for a VIP whose prefix contains an address of this host', async () => {
+    const wide = JSON.parse(JSON.stringify(state).replaceAll('192.0.2.10', '192.0.2.0/24')) as typeof state;
+    const text = 'tcp 1.2.3.4:5 > 192.0.2.99:443';
+    expect(explain(await put(wide), text).vip).not.toBeNull();
+    const own = explain(await put(wide, allUp, { own: new Set(['192.0.2.99']) }), text);
+    expect(own.newConnection).toEqual(nowhere('not_vip'));
+    expect(own.vip).toBeNull();
+  });
+
   it('says why each real takes no new flows', async () => {
     const reals = {
       r1: { address: A },

@@ -26,6 +26,7 @@ const host: HostImage = {
   local: new Set(),
   neighbours: new Map(),
   tunnels: [],
+  own: new Set(),
 };
 const realBytes = (byte: number): Uint8Array => new Uint8Array(structs.pf_real.size).fill(byte);
 const log = pino({ level: 'silent' });

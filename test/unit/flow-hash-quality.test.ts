@@ -51,8 +51,9 @@ function countingBytes(mode: FlowMode, length: number): number[] {
   return mode === 'dest-port' ? bytes.slice(-2) : bytes;
 }
 
-const modes = families
-  .flatMap((family) => (['5-tuple', 'source', 'dest-port', 'pair'] as const).map((mode) => ({ ...family, mode })));
+const modes = families.flatMap((family) =>
+  (['5-tuple', 'source', 'dest-port', 'pair'] as const).map((mode) => ({ ...family, mode })),
+);
 
 describe.each(modes)('flow hash of $family, mode $mode', ({ bytes: length, mode }) => {
   const keys = flowKeys(DEFAULT_SEED);

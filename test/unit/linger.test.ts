@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { Lingering } from '../../src/core/linger.ts';
 import { lingeringWithin, nextLingerEnd, nextLingering } from '../../src/core/linger.ts';
-import { pool, real, snapshot } from '../support/model.ts';
+import type { Real } from '../../src/core/model.ts';
+import { pool, real, snapshot, vip } from '../support/model.ts';
 
 const none: Lingering = new Map();
 /** What else is remembered of a real of `web`. */
@@ -66,7 +67,7 @@ describe('lingering reals', () => {
   describe('where the maps are small', () => {
     const gone = nextLingering(none, web('10.0.0.1', '10.0.0.2'), web('10.0.0.2'), 0);
     const both = nextLingering(gone, web('10.0.0.2'), web('10.0.0.3'), 500);
-    const limits = { vips: 8, pools: 8, reals: 8 };
+    const limits = { vips: 8, pools: 8, reals: 8, serverIds: 8 };
     const addresses = (lingering: Lingering): string[] => [...lingering.values()].map(({ address }) => address).sort();
 
     it('leaves out nobody while there is room', () => {
@@ -82,6 +83,24 @@ describe('lingering reals', () => {
       const other = snapshot([pool('other', [])]);
       expect(addresses(lingeringWithin(both, other, { ...limits, pools: 2 }))).toEqual(['10.0.0.1', '10.0.0.2']);
       expect(addresses(lingeringWithin(both, other, { ...limits, pools: 1 }))).toEqual([]);
+    });
+
+    it('makes room for the desired ids, and who has none to find room for gives no way', () => {
+      const pools = (...reals: Real[]) => [pool('web', reals), pool('near', [])];
+      const finders = ['web', 'near'].map((name) =>
+        vip(name, { pool: name, quic: 'katran', clients: [{ prefix: '198.51.100.0/24', pool: 'web' }] }),
+      );
+      const many = real('10.0.0.1', { serverIds: [1, 2, 3] });
+      const before = snapshot(pools(many, real('10.0.0.2', { serverIds: [4] }), real('10.0.0.3')), finders);
+      const after = snapshot(pools(real('10.0.0.4', { serverIds: [5] })), finders);
+      const lingering = nextLingering(none, before, after, 0);
+      const kept = (serverIds: number) => addresses(lingeringWithin(lingering, after, { ...limits, serverIds }));
+      // Each id counts twice: VIPs of both pools find it.
+      expect(kept(10)).toEqual(['10.0.0.1', '10.0.0.2', '10.0.0.3']);
+      expect(kept(9)).toEqual(['10.0.0.1', '10.0.0.3']);
+      expect(kept(7)).toEqual(['10.0.0.2', '10.0.0.3']);
+      expect(kept(3)).toEqual(['10.0.0.3']);
+      expect(kept(2)).toEqual(['10.0.0.3']);
     });
   });
 });

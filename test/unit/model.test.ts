@@ -27,6 +27,7 @@ const host: ModelHost = {
   local: new Set(['10.0.0.99']),
   neighbours: new Map([['10.0.0.5', '02:00:00:00:00:05']]),
   tunnels: [{ address: '192.0.2.200', guePort: 6080 }],
+  own: new Set(),
 };
 
 interface Setting {
@@ -112,7 +113,7 @@ describe('sending', () => {
   });
 
   it('keeps tags, and leaves them out on another interface', () => {
-    const tagged = ethernet(packet(), { vlan: 7 });
+    const tagged = ethernet(packet(), { tags: [[etherTypes.vlan, 7]] });
     expect(model().run(tagged).frame?.readUInt32BE(12)).toBe(0x81000007);
     const other = model({ host: { egress: true } }).run(tagged);
     expect(other.action).toBe('REDIRECT');
@@ -225,7 +226,7 @@ describe('reading', () => {
     );
   const chained = (count: number, size = 8): Uint8Array => {
     const chain = extension(count, size);
-    const bytes = ipv6(client6, vip6, tcp({ from: 1, to: 443 }), { extension: { type: 60, bytes: chain } });
+    const bytes = ipv6(client6, vip6, tcp({ from: 1, to: 443 }), { extensions: [{ type: 60, bytes: chain }] });
     // The last one names what follows, the others one another.
     bytes[40] = count === 1 ? 6 : 60;
     bytes[40 + (count - 1) * size] = 6;
@@ -253,6 +254,16 @@ describe('reading', () => {
     expect(model({ vip: { icmpEcho: false } }).run(ethernet(ipv4({ from: client, to: VIP }, icmp()))).reason).toBe(
       'icmp_other',
     );
+  });
+
+  it('leaves own addresses to the host where only a prefix has them', () => {
+    const one = model({ vip: { address: '192.0.2.0/24' }, host: { own: new Set(['192.0.2.9', VIP]) } });
+    const outcome = (bytes: Uint8Array): unknown => one.run(ethernet(bytes, macs)).reason;
+    for (const bytes of [packet(), packet(icmp(8)), packet(rawSegment(6, new Uint8Array(4)))])
+      expect(outcome(bytes)).toBe('not_vip');
+    expect(outcome(packet(undefined, { to: '192.0.2.11' }))).toBe('forwarded');
+    const exact = model({ host: { own: new Set([VIP]) } });
+    expect(exact.run(ethernet(packet(), macs)).reason).toBe('forwarded');
   });
 
   it('opens tunnels, once', () => {

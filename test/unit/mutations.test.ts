@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { mutations } from '../mutations/table.ts';
+import { mutations, programMutations } from '../mutations/table.ts';
 
 const read = (path: string): string => readFileSync(new URL(path, import.meta.url), 'utf8');
 const documented = read('../../docs/testing.md');
@@ -26,5 +26,22 @@ describe('the seeded faults of `npm run mutate`', () => {
     expect(rows.map(([, name, file, breaks, suite, test]) => [name, file, breaks, suite, test])).toEqual(
       mutations.map(({ name, file, breaks, caughtBy }) => [name, file, breaks, caughtBy.file, caughtBy.test]),
     );
+  });
+});
+
+describe('the seeded faults of `npm run mutate:bpf`', () => {
+  it('have names of their own', () => {
+    expect(programMutations.length).toBeGreaterThanOrEqual(20);
+    expect(new Set(programMutations.map(({ name }) => name)).size).toBe(programMutations.length);
+  });
+
+  it.each(programMutations)('$name applies to the source as it is', ({ file, find, replace }) => {
+    const source = read(`../../bpf/${file}`);
+    expect(source.split(find)).toHaveLength(2);
+    expect(source.replace(find, () => replace)).not.toBe(source);
+  });
+
+  it.each(programMutations)('$name names a test that there is', ({ caughtBy: { file, test } }) => {
+    expect(read(`../kernel/${file}.test.ts`)).toContain(test);
   });
 });

@@ -48,7 +48,8 @@ function expectReached(target: Target, before: Observed, after: Observed): void 
   const fresh = meaningOf(applied(emptyMaps(), plan(target, emptyMaps())));
   const leaving = target.leaving.map(({ name }) => name).filter((name) => before.pools.has(name));
   const { reals, pools, rings, serverIds, ...rest } = meaningOf(after);
-  expect(rest).toEqual({ settings: fresh.settings, tunnels: fresh.tunnels, vips: fresh.vips });
+  const { settings, tunnels, own, vips } = fresh;
+  expect(rest).toEqual({ settings, tunnels, own, vips });
   expect(rings.filter(([name]) => !leaving.includes(name))).toEqual(fresh.rings);
   expect(rings.filter(([name]) => leaving.includes(name)).every(([, ring]) => ring.members.length === 0)).toBe(true);
   expect(pools).toEqual([...fresh.pools, ...leaving].sort());

@@ -50,7 +50,7 @@ describe('plan', () => {
   it('gives no pool a number that a VIP of an earlier run still names, for itself or for clients', () => {
     const { name, address, port, protocol, ...options } = vipOf(every, 'web');
     const record: VipRecord = { ...options, number: 0, pool: 0, clients: [{ prefix: '198.51.100.0/24', pool: 1 }] };
-    const maps = { ...emptyMaps(), directory: { vips: new Map([[every, record]]), tunnels: [] } };
+    const maps = { ...emptyMaps(), directory: { vips: new Map([[every, record]]), tunnels: [], own: [] } };
     const [first] = plan(targetOf([web('10.0.0.1')]), maps).filter((op) => op.op === 'name-pool');
     expect(first?.pool).toBe(2);
   });
@@ -187,6 +187,18 @@ describe('plan', () => {
       const maps = run([target], emptyMaps());
       expect(opsOf(plan(target, { ...maps, directory: null }))).toEqual(['swap-directory']);
       expect(opsOf(plan(target, { ...maps, serverIds: null }))).toEqual(['swap-server-ids']);
+    });
+
+    it('has this host’s own addresses that are in prefixes, and no VIP’s by themselves', () => {
+      const own = ['10.0.0.2', '192.0.2.1', '192.0.2.3', '2001:db8::2', '203.0.113.9'];
+      const vips = { '192.0.2.0/24|80|tcp': 'web', '192.0.2.1|443|udp': 'web', '2001:db8::/64|0|tcp': 'web' } as const;
+      const reached = (...of: string[]) => run([targetOf([web('10.0.0.1')], vips, { own: of })], emptyMaps()).directory;
+      expect(reached(...own)?.own).toEqual(['192.0.2.3', '2001:db8::2']);
+      expect(reached()?.own).toEqual([]);
+      const before = run([targetOf([web('10.0.0.1')], vips, { own })], emptyMaps());
+      const without = targetOf([web('10.0.0.1')], { '203.0.113.1|443|tcp': 'web' }, { own });
+      expect(opsOf(plan(without, before))).toEqual(['swap-directory']);
+      expect(run([without], before).directory?.own).toEqual([]);
     });
 
     it('has the tunnels that end here', () => {

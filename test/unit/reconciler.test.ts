@@ -19,6 +19,7 @@ const host: HostImage = {
   local: new Set(),
   neighbours: new Map(),
   tunnels: [],
+  own: new Set(),
 };
 const log = pino({ level: 'silent' });
 const up = { '10.0.0.1': 'up', '10.0.0.2': 'up' } as const;

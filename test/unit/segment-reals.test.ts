@@ -16,7 +16,7 @@ function observed(reals: Readonly<Record<string, RealEncap>>): Observed {
     freed: new Map(),
     rings: new Map(),
     pools: new Map(),
-    limits: { vips: 1, pools: 1, reals: 10 },
+    limits: { vips: 1, pools: 1, reals: 10, serverIds: 1 },
   };
 }
 

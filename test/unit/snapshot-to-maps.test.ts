@@ -26,6 +26,7 @@ const host: HostImage = {
   local: new Set(['10.0.0.6']),
   neighbours: new Map([['10.0.0.1', '02:00:00:00:00:11']]),
   tunnels: [{ address: '203.0.113.1', guePort: 6080 }],
+  own: new Set(),
 };
 const rings = new RingBuilder(512);
 /** Few enough that there is not always room for old and new at once. */

@@ -14,6 +14,7 @@ const host: HostImage = {
   local: new Set(),
   neighbours: new Map(),
   tunnels: [],
+  own: new Set(),
 };
 const up = verdicts('web', { '10.0.0.11': 'up', '10.0.0.12': 'up' });
 const base = () => snapshot([pool('web', ['10.0.0.11', '10.0.0.12']), pool('dns', [])], [vip('web')]);
@@ -101,6 +102,7 @@ describe('the digest of a state', () => {
       local: new Set(['10.0.0.11']),
       neighbours: new Map([['10.0.0.12', '02:00:00:00:00:12']]),
       tunnels: [{ address: '203.0.113.1', guePort: 6_080 }],
+      own: new Set(['10.0.0.2']),
     };
     const encap = pool('web', []);
     const lingering: Lingering = new Map([

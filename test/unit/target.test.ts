@@ -13,6 +13,7 @@ const host: HostImage = {
   local: new Set(['10.0.0.5']),
   neighbours: new Map([['10.0.0.1', '02:00:00:00:00:11']]),
   tunnels: [{ address: '203.0.113.1', guePort: 6_080 }],
+  own: new Set(['2001:db8::2', '10.0.0.2']),
 };
 const up = verdicts('web', { '10.0.0.1': 'up', '10.0.0.2': 'up', '10.0.0.5': 'up' });
 const nobody: Lingering = new Map();
@@ -33,7 +34,7 @@ function ids(of: Target): Record<number, string> {
 
 describe('a target', () => {
   it('has settings and tunnels of the host, and of the settings nothing but what is a setting', () => {
-    const { settings, tunnels } = target(snapshot([]));
+    const { settings, tunnels, own } = target(snapshot([]));
     expect(settings).toEqual({
       hashKeys: expect.stringMatching(/^([0-9a-f]{16},){7}[0-9a-f]{16}$/),
       outerV4: '172.16.0.0/16',
@@ -43,6 +44,7 @@ describe('a target', () => {
       ownMac: '02:00:00:00:00:02',
     });
     expect(tunnels).toEqual(host.tunnels);
+    expect(own).toEqual(['10.0.0.2', '2001:db8::2']);
   });
 
   it.each<[Partial<Pool>, unknown]>([
