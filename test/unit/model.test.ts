@@ -267,12 +267,14 @@ describe('reading', () => {
   });
 
   it('opens tunnels, once', () => {
-    const tunnel = (inner: Uint8Array): Uint8Array =>
-      ipv4({ from: '10.0.0.98', to: '192.0.2.200' }, rawSegment(4, inner));
-    const gue = ipv4({ from: '10.0.0.98', to: '192.0.2.200' }, udp({ from: 50_000, to: 6080, payload: packet() }));
+    const tunnel = (inner: Uint8Array, ttl = 200): Uint8Array =>
+      ipv4({ from: '10.0.0.98', to: '192.0.2.200', ttl }, rawSegment(4, inner));
+    const gue = ipv4({ from: '10.0.0.98', to: '192.0.2.200', ttl: 200 }, udp({ from: 50_000, to: 6080, payload: packet() }));
     const plain = model().run(ethernet(packet()));
     expect(model().run(ethernet(tunnel(packet())))).toEqual({ ...plain, events: ['opened'] });
     expect(model().run(ethernet(gue))).toEqual({ ...plain, events: ['opened'] });
+    expect(model().run(ethernet(tunnel(packet(), 9))).frame?.[22]).toBe(8);
+    expect(model().run(ethernet(tunnel(packet(), 1))).reason).toBe('expired');
     expect(model().run(ethernet(tunnel(tunnel(packet())))).reason).toBe('nested');
     expect(model().run(ethernet(tunnel(packet().subarray(0, 19)))).reason).toBe('malformed');
     const other = ipv4({ from: client, to: '192.0.2.11' }, tcp({ from: 1, to: 443 }));
