@@ -70,8 +70,8 @@ describe.skipIf(needs('chrt', 'taskset', 'unshare'))('bench/wire.ts', () => {
     {
       what: 'that drops what it should send',
       header: 'count.h',
-      from: 'bpf_redirect(constants.egress, 0) : XDP_TX',
-      to: 'bpf_redirect(constants.egress, 0) : XDP_DROP',
+      from: 'if (likely(reason >= PF_FORWARDED))\n\t\treturn XDP_TX;',
+      to: 'if (likely(reason >= PF_FORWARDED))\n\t\treturn XDP_DROP;',
       reason: /^ours: of 65536 frames 0 of 0 bytes came back, not 65536 of 5505024$/,
     },
     {
