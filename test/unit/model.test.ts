@@ -269,7 +269,10 @@ describe('reading', () => {
   it('opens tunnels, once', () => {
     const tunnel = (inner: Uint8Array, ttl = 200): Uint8Array =>
       ipv4({ from: '10.0.0.98', to: '192.0.2.200', ttl }, rawSegment(4, inner));
-    const gue = ipv4({ from: '10.0.0.98', to: '192.0.2.200', ttl: 200 }, udp({ from: 50_000, to: 6080, payload: packet() }));
+    const gue = ipv4(
+      { from: '10.0.0.98', to: '192.0.2.200', ttl: 200 },
+      udp({ from: 50_000, to: 6080, payload: packet() }),
+    );
     const plain = model().run(ethernet(packet()));
     expect(model().run(ethernet(tunnel(packet())))).toEqual({ ...plain, events: ['opened'] });
     expect(model().run(ethernet(gue))).toEqual({ ...plain, events: ['opened'] });
