@@ -16,6 +16,7 @@ import { MemoryMapStore } from '../../src/dataplane/memory-store.ts';
 import { loadProgram } from '../../src/dataplane/program.ts';
 import { found, meant } from '../support/directory-meaning.ts';
 import { findDestination, findServerId } from '../support/look-up.ts';
+import { plainOptions } from '../support/model.ts';
 import { settings, target } from '../support/program-bench.ts';
 
 /** One contract for the maps of the kernel and the ones in memory: what is proven over the latter holds in the former. */
@@ -114,15 +115,7 @@ const real: RealRecord = { address: '10.0.0.1', pool: 0, generation: 0, encap: {
 const plain = {
   number: 0,
   pool: 0,
-  hash: '5-tuple',
-  flowCache: true,
-  udpTimeoutMs: 30_000,
-  quic: 'off',
-  tcpServerId: false,
-  udpStableRouting: false,
-  icmpEcho: true,
-  fragments: 'drop',
-  clients: [],
+  ...plainOptions,
 } as const;
 
 function directoryOf(...ids: readonly VipId[]): Directory {

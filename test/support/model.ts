@@ -22,6 +22,19 @@ export function pool(name: string, reals: readonly (string | Real)[], fields: Pa
   };
 }
 
+/** What a VIP does that asks for nothing beyond the plain way. */
+export const plainOptions = {
+  hash: '5-tuple',
+  flowCache: true,
+  udpTimeoutMs: 30_000,
+  quic: 'off',
+  tcpServerId: false,
+  udpStableRouting: false,
+  icmpEcho: true,
+  fragments: 'drop',
+  clients: [],
+} as const satisfies Partial<Vip>;
+
 export function vip(name: string, fields: Partial<Vip> = {}): Vip {
   return {
     name,
@@ -29,15 +42,7 @@ export function vip(name: string, fields: Partial<Vip> = {}): Vip {
     port: 80,
     protocol: 'tcp',
     pool: 'web',
-    hash: '5-tuple',
-    flowCache: true,
-    udpTimeoutMs: 30_000,
-    quic: 'off',
-    tcpServerId: false,
-    udpStableRouting: false,
-    icmpEcho: true,
-    fragments: 'drop',
-    clients: [],
+    ...plainOptions,
     ...fields,
   };
 }

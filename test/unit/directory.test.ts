@@ -11,19 +11,12 @@ import { MemoryMapStore } from '../../src/dataplane/memory-store.ts';
 import { directoryArb } from '../support/directory-arb.ts';
 import { found, meant } from '../support/directory-meaning.ts';
 import { findDestination, findServerId } from '../support/look-up.ts';
+import { plainOptions } from '../support/model.ts';
 
 const plain: VipRecord = {
   number: 0,
   pool: 0,
-  hash: '5-tuple',
-  flowCache: true,
-  udpTimeoutMs: 30_000,
-  quic: 'off',
-  tcpServerId: false,
-  udpStableRouting: false,
-  icmpEcho: true,
-  fragments: 'drop',
-  clients: [],
+  ...plainOptions,
 };
 
 function directoryOf(vips: Readonly<Record<VipId, Partial<VipRecord>>>, rest: Partial<Directory> = {}): Directory {
