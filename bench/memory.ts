@@ -3,6 +3,7 @@
  *
  *   node bench/memory.ts [--json]
  */
+
 import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { messageOf, PilotfishError } from '../src/core/errors.ts';
@@ -11,11 +12,12 @@ import type { Snapshot } from '../src/core/model.ts';
 import { plan } from '../src/core/plan.ts';
 import { RingBuilder } from '../src/core/ring-builder.ts';
 import { buildTarget } from '../src/core/target.ts';
+import { allUp } from '../src/core/verdicts.ts';
 import { MapDataPlane } from '../src/dataplane/dataplane.ts';
 import { possibleCpus } from '../src/dataplane/native.ts';
 import { type LoadedProgram, loadProgram } from '../src/dataplane/program.ts';
 import { vipAddress } from './packet/frames.ts';
-import { allUp, host, snapshotOf } from './state.ts';
+import { host, snapshotOf } from './state.ts';
 import { printTable } from './stats.ts';
 
 const SIZES = { vips: 512, pools: 64, reals: 4_096, flowsPerCpu: 2 ** 20 };

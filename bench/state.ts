@@ -1,5 +1,4 @@
-import type { Observation, RealKey, Snapshot } from '../src/core/model.ts';
-import { realKey } from '../src/core/model.ts';
+import type { Snapshot } from '../src/core/model.ts';
 import { parseState } from '../src/core/parse-state.ts';
 import type { HostImage } from '../src/core/target.ts';
 
@@ -20,12 +19,4 @@ export function snapshotOf(values: ReadonlyMap<string, object>): Snapshot {
   const { snapshot } = parseState(texts, { generation: 'bench', number: 1 }, null);
   for (const { path, value, message } of snapshot.rejected) throw new Error(`${path} ${value}: ${message}`);
   return snapshot;
-}
-
-/** Every real of the state taken as up. */
-export function allUp(snapshot: Snapshot): Map<RealKey, Observation> {
-  const up = new Map<RealKey, Observation>();
-  for (const pool of snapshot.pools.values())
-    for (const real of pool.reals) up.set(realKey(pool.name, real.address), 'up');
-  return up;
 }

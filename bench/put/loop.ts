@@ -1,6 +1,7 @@
 import { pino } from 'pino';
 import { defaultLimits } from '../../src/core/admission.ts';
 import { RingBuilder } from '../../src/core/ring-builder.ts';
+import { allUp } from '../../src/core/verdicts.ts';
 import { MapDataPlane } from '../../src/dataplane/dataplane.ts';
 import { KernelMapStore } from '../../src/dataplane/kernel-store.ts';
 import type { RingFill } from '../../src/dataplane/map-store.ts';
@@ -9,7 +10,7 @@ import { loadProgram } from '../../src/dataplane/program.ts';
 import { EtcdSource } from '../../src/sync/etcd-source.ts';
 import { Reconciler } from '../../src/sync/reconciler.ts';
 import { SnapshotStore } from '../../src/sync/snapshot-store.ts';
-import { allUp, host } from '../state.ts';
+import { host } from '../state.ts';
 
 /** A change that takes longer is no figure but a fault. */
 const DEADLINE_MS = 10_000;

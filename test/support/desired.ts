@@ -30,3 +30,12 @@ export function parse(values: Values, previous: ParsedState | null = null): Pars
 export function rejections(values: Values, previous: ParsedState | null = null): readonly Rejection[] {
   return parse(values, previous).snapshot.rejected;
 }
+
+/** The states of a store one after the other; what is in force after the last. */
+export function after(...states: readonly Values[]): ParsedState {
+  return states.reduce<ParsedState | null>((previous, values) => parse(values, previous), null)!;
+}
+
+export function refused({ snapshot }: ParsedState): [string, boolean][] {
+  return snapshot.rejected.map(({ path, keptLastGood }) => [path, keptLastGood]);
+}

@@ -13,6 +13,7 @@ import { MemoryMapStore } from '../../src/dataplane/memory-store.ts';
 import { Reconciler } from '../../src/sync/reconciler.ts';
 import { SnapshotStore } from '../../src/sync/snapshot-store.ts';
 import { dumpMaps } from './dump.ts';
+import { host } from './in-force.ts';
 import type { Flow } from './scenario-flow.ts';
 import { nextPacket } from './scenario-flow.ts';
 import { verdictsOn } from './state-arb.ts';
@@ -42,15 +43,7 @@ export class ScenarioWorld {
   #ops: MapOp['op'][] = [];
   #revision = 0;
   #delivered = true;
-  #host: HostImage = {
-    mtu: 1500,
-    gatewayMac: '02:00:00:00:00:01',
-    ownMac: '02:00:00:00:00:02',
-    local: new Set(),
-    neighbours: new Map(),
-    tunnels: [],
-    own: new Set(),
-  };
+  #host: HostImage = host;
 
   constructor() {
     this.#maps = new MemoryMapStore();

@@ -4,7 +4,6 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Snapshot } from '../../src/core/model.ts';
 import { parseState } from '../../src/core/parse-state.ts';
 import { RingBuilder } from '../../src/core/ring-builder.ts';
-import type { HostImage } from '../../src/core/target.ts';
 import { indexKey } from '../../src/dataplane/codec.ts';
 import { MapDataPlane } from '../../src/dataplane/dataplane.ts';
 import { FaultyMapStore } from '../../src/dataplane/faulty-store.ts';
@@ -12,6 +11,7 @@ import { structs } from '../../src/dataplane/layout.gen.ts';
 import { MemoryMapStore } from '../../src/dataplane/memory-store.ts';
 import { Reconciler } from '../../src/sync/reconciler.ts';
 import { revision } from '../support/desired.ts';
+import { host } from '../support/in-force.ts';
 import { forwardingOf } from '../support/meaning.ts';
 import { meaningOf } from '../support/planning.ts';
 import { roomyMapsArb } from '../support/planning-arb.ts';
@@ -19,15 +19,6 @@ import { editArb, healthArb, startKeys, verdictsOn } from '../support/state-arb.
 import { WatchedStore } from '../support/watched-store.ts';
 import { writtenMaps } from '../support/write-maps.ts';
 
-const host: HostImage = {
-  mtu: 1500,
-  gatewayMac: '02:00:00:00:00:01',
-  ownMac: '02:00:00:00:00:02',
-  local: new Set(),
-  neighbours: new Map(),
-  tunnels: [],
-  own: new Set(),
-};
 const realBytes = (byte: number): Uint8Array => new Uint8Array(structs.pf_real.size).fill(byte);
 const log = pino({ level: 'silent' });
 const rings = new RingBuilder(512);

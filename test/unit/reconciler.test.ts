@@ -3,24 +3,15 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { DataPlane, MapOp, Observed } from '../../src/core/data-plane.ts';
 import { PilotfishError } from '../../src/core/errors.ts';
 import { RingBuilder } from '../../src/core/ring-builder.ts';
-import type { HostImage } from '../../src/core/target.ts';
 import { indexKey } from '../../src/dataplane/codec.ts';
 import { MapDataPlane } from '../../src/dataplane/dataplane.ts';
 import { MemoryMapStore } from '../../src/dataplane/memory-store.ts';
 import { encodeVoidReal } from '../../src/dataplane/records.ts';
 import type { ReconcilerStatus } from '../../src/sync/reconciler.ts';
 import { Reconciler } from '../../src/sync/reconciler.ts';
+import { host } from '../support/in-force.ts';
 import { pool, real, snapshot, verdicts, vip } from '../support/model.ts';
 
-const host: HostImage = {
-  mtu: 1500,
-  gatewayMac: '02:00:00:00:00:01',
-  ownMac: '02:00:00:00:00:02',
-  local: new Set(),
-  neighbours: new Map(),
-  tunnels: [],
-  own: new Set(),
-};
 const log = pino({ level: 'silent' });
 const up = { '10.0.0.1': 'up', '10.0.0.2': 'up' } as const;
 

@@ -5,17 +5,9 @@ import { type Pool, type Real, realKey, type Snapshot, type Vip } from '../../sr
 import { RingBuilder } from '../../src/core/ring-builder.ts';
 import { type Digests, digestState } from '../../src/core/state-digest.ts';
 import { buildTarget, type HostImage, type Verdicts } from '../../src/core/target.ts';
+import { host } from '../support/in-force.ts';
 import { pool, real, snapshot, verdicts, vip } from '../support/model.ts';
 
-const host: HostImage = {
-  mtu: 1_500,
-  gatewayMac: '02:00:00:00:00:01',
-  ownMac: '02:00:00:00:00:02',
-  local: new Set(),
-  neighbours: new Map(),
-  tunnels: [],
-  own: new Set(),
-};
 const up = verdicts('web', { '10.0.0.11': 'up', '10.0.0.12': 'up' });
 const base = () => snapshot([pool('web', ['10.0.0.11', '10.0.0.12']), pool('dns', [])], [vip('web')]);
 
