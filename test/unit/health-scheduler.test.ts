@@ -1,72 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { CheckTarget, ResolvedCheck } from '../../src/core/check-targets.ts';
-import type { HealthTransition } from '../../src/core/health-state.ts';
+import type { CheckTarget } from '../../src/core/check-targets.ts';
 import { MAX_JITTER } from '../../src/core/health-state.ts';
-import type { Checker } from '../../src/health/checker.ts';
-import type { SchedulerOptions } from '../../src/health/scheduler.ts';
-import { Scheduler } from '../../src/health/scheduler.ts';
-import { FakeClock } from '../support/fake-clock.ts';
 import { checkTarget, tcpCheck } from '../support/health.ts';
-
-type Behaviour = 'answer' | 'refuse' | 'hang';
-
-/** A scheduler over reals that do as told, on a clock that only the test moves. */
-class Bench {
-  readonly clock = new FakeClock();
-  readonly transitions: HealthTransition[] = [];
-  readonly runs: { readonly address: string; readonly port: number; readonly at: number }[] = [];
-  readonly behaviour = new Map<string, Behaviour>();
-  /** Time that an answer or a refusal takes. */
-  answerMs = 0;
-  running = 0;
-  mostRunning = 0;
-  aborted = 0;
-  readonly scheduler: Scheduler;
-
-  constructor(options: Partial<SchedulerOptions> = {}) {
-    this.scheduler = new Scheduler({
-      lb: 'lb1',
-      runCheck: this.#runCheck,
-      onTransition: (transition) => this.transitions.push(transition),
-      clock: this.clock,
-      random: () => 0,
-      ...options,
-    });
-  }
-
-  #runCheck: Checker<ResolvedCheck> = async (address, check, signal) => {
-    this.runs.push({ address, port: check.port, at: this.clock.steadyMs() });
-    this.running += 1;
-    this.mostRunning = Math.max(this.mostRunning, this.running);
-    const behaviour = this.behaviour.get(`${address}:${check.port}`) ?? this.behaviour.get(address) ?? 'answer';
-    await new Promise<void>((resolve) => {
-      this.clock.after(behaviour === 'hang' ? check.timeoutMs : this.answerMs, resolve);
-      signal.addEventListener('abort', () => {
-        this.aborted += 1;
-        resolve();
-      });
-    });
-    this.running -= 1;
-    if (behaviour === 'answer') return { ok: true, latencyMs: this.answerMs };
-    return { ok: false, reason: behaviour === 'hang' ? `timeout after ${check.timeoutMs} ms` : 'connection refused' };
-  };
-
-  /** Start times of the checks of one real since the last call. */
-  starts(address: string): number[] {
-    const starts = this.runs.filter((run) => run.address === address).map((run) => run.at);
-    this.runs.length = 0;
-    return starts;
-  }
-
-  changes(): string[] {
-    return this.transitions.splice(0).map(({ address, from, to, reason }) => `${address} ${from}>${to} ${reason}`);
-  }
-
-  observed(): string[] {
-    return this.scheduler.snapshot().map(({ address, observation }) => `${address} ${observation}`);
-  }
-}
+import { SchedulerBench } from '../support/scheduler-bench.ts';
 
 function gaps(times: readonly number[]): number[] {
   return times.slice(1).map((time, n) => time - times[n]!);
@@ -74,7 +11,7 @@ function gaps(times: readonly number[]): number[] {
 
 describe('a new real', () => {
   it('is judged at the fast interval, and tells only when it turns', async () => {
-    const bench = new Bench();
+    const bench = new SchedulerBench();
     bench.scheduler.update([checkTarget('10.0.0.1', { rise: 3 })]);
     await bench.clock.advance(999);
     expect(bench.observed()).toEqual(['10.0.0.1 unknown']);
@@ -85,7 +22,7 @@ describe('a new real', () => {
   });
 
   it('is down after `fall` failures, with the reason of the last', async () => {
-    const bench = new Bench();
+    const bench = new SchedulerBench();
     bench.behaviour.set('10.0.0.1', 'refuse');
     bench.scheduler.update([checkTarget('10.0.0.1')]);
     await bench.clock.advance(60_000);
@@ -110,7 +47,7 @@ describe('a new real', () => {
   });
 
   it('gets its first check at a random moment within the fast interval', async () => {
-    const bench = new Bench({ random: () => 0.75 });
+    const bench = new SchedulerBench({ random: () => 0.75 });
     bench.scheduler.update([checkTarget('10.0.0.1')]);
     await bench.clock.advance(374);
     expect(bench.starts('10.0.0.1')).toEqual([]);
@@ -122,7 +59,7 @@ describe('a new real', () => {
 describe('the rhythm', () => {
   it('stretches steady intervals by a fixed share that differs by real and by LB', async () => {
     const rhythm = async (lb: string, address: string): Promise<number> => {
-      const bench = new Bench({ lb });
+      const bench = new SchedulerBench({ lb });
       bench.scheduler.update([checkTarget(address)]);
       await bench.clock.advance(10_000);
       const steady = gaps(bench.starts(address)).slice(1);
@@ -140,7 +77,7 @@ describe('the rhythm', () => {
   });
 
   it('spreads the checks of reals that came together over the whole interval', async () => {
-    const bench = new Bench({ random: Math.random });
+    const bench = new SchedulerBench({ random: Math.random });
     const addresses = Array.from({ length: 400 }, (_, n) => `10.0.${n >> 8}.${n & 255}`);
     bench.scheduler.update(addresses.map((address) => checkTarget(address)));
     await bench.clock.advance(4_000);
@@ -152,7 +89,7 @@ describe('the rhythm', () => {
   });
 
   it('is fast from the first deviating result to the transition and slow while down', async () => {
-    const bench = new Bench();
+    const bench = new SchedulerBench();
     bench.scheduler.update([checkTarget('10.0.0.1', { downIntervalMs: 30_000 })]);
     await bench.clock.advance(10_000);
     bench.starts('10.0.0.1');
@@ -169,7 +106,7 @@ describe('the rhythm', () => {
   });
 
   it('counts intervals from start to start, and never overlaps a check with itself', async () => {
-    const bench = new Bench();
+    const bench = new SchedulerBench();
     bench.behaviour.set('10.0.0.1', 'hang');
     bench.scheduler.update([checkTarget('10.0.0.1', { timeoutMs: 400, fall: 5 })]);
     await bench.clock.advance(1_900);
@@ -203,7 +140,7 @@ describe('the rhythm', () => {
     const kill = fc.record({ share: fc.double({ min: 0, max: 1, noNaN: true }), hang: fc.boolean() });
     await fc.assert(
       fc.asyncProperty(settings, kill, fc.ipV4(), async (check, { share, hang }, address) => {
-        const bench = new Bench();
+        const bench = new SchedulerBench();
         bench.scheduler.update([{ pool: 'web', address, checks: [check] }]);
         const { intervalMs, timeoutMs, fall, rise } = check;
         await bench.clock.advance(intervalMs * (rise + 1) + share * 2 * intervalMs);
@@ -220,7 +157,7 @@ describe('the rhythm', () => {
 describe('update', () => {
   it('leaves unchanged targets alone: state, counters and rhythm', async () => {
     const targets = (): CheckTarget[] => [checkTarget('10.0.0.1')];
-    const [disturbed, calm] = [new Bench(), new Bench()];
+    const [disturbed, calm] = [new SchedulerBench(), new SchedulerBench()];
     for (const bench of [disturbed, calm]) {
       bench.scheduler.update(targets());
       for (let n = 0; n < 100; n += 1) {
@@ -235,7 +172,7 @@ describe('update', () => {
   });
 
   it('stops a vanished target, drops its result under way and forgets it', async () => {
-    const bench = new Bench();
+    const bench = new SchedulerBench();
     bench.behaviour.set('10.0.0.1', 'hang');
     bench.scheduler.update([checkTarget('10.0.0.1', { fall: 1 }), checkTarget('10.0.0.2')]);
     await bench.clock.advance(500);
@@ -253,7 +190,7 @@ describe('update', () => {
   });
 
   it('begins new targets beside old ones', async () => {
-    const bench = new Bench();
+    const bench = new SchedulerBench();
     bench.scheduler.update([checkTarget('10.0.0.1')]);
     await bench.clock.advance(3_000);
     bench.scheduler.update([checkTarget('10.0.0.2'), checkTarget('10.0.0.1')]);
@@ -263,7 +200,7 @@ describe('update', () => {
   });
 
   it('keeps the observation when settings change, and uses the new ones at once', async () => {
-    const bench = new Bench();
+    const bench = new SchedulerBench();
     bench.scheduler.update([checkTarget('10.0.0.1', { intervalMs: 60_000 })]);
     await bench.clock.advance(5_000);
     bench.starts('10.0.0.1');
@@ -278,7 +215,7 @@ describe('update', () => {
   });
 
   it('keeps the observation when the port changes, until the new check has its own results', async () => {
-    const bench = new Bench();
+    const bench = new SchedulerBench();
     bench.behaviour.set('10.0.0.1:81', 'refuse');
     bench.scheduler.update([checkTarget('10.0.0.1')]);
     await bench.clock.advance(3_000);
@@ -292,7 +229,7 @@ describe('update', () => {
   });
 
   it('does not take a real out because its pool gets another check', async () => {
-    const bench = new Bench();
+    const bench = new SchedulerBench();
     bench.scheduler.update([checkTarget('10.0.0.1')]);
     await bench.clock.advance(3_000);
     bench.changes();
@@ -303,7 +240,7 @@ describe('update', () => {
   });
 
   it('frees a real from a check that is gone', async () => {
-    const bench = new Bench();
+    const bench = new SchedulerBench();
     bench.behaviour.set('10.0.0.1:81', 'refuse');
     bench.scheduler.update([{ pool: 'web', address: '10.0.0.1', checks: [tcpCheck(), tcpCheck({ port: 81 })] }]);
     await bench.clock.advance(3_000);
@@ -313,7 +250,7 @@ describe('update', () => {
   });
 
   it('leaves no timer and no check after close', async () => {
-    const bench = new Bench({ maxRunning: 1 });
+    const bench = new SchedulerBench({ maxRunning: 1 });
     bench.behaviour.set('10.0.0.1', 'hang');
     bench.scheduler.update([checkTarget('10.0.0.1'), checkTarget('10.0.0.2')]);
     await bench.clock.advance(100);
@@ -328,7 +265,7 @@ describe('several checks', () => {
   const both = (): CheckTarget => ({ pool: 'web', address: '10.0.0.1', checks: [tcpCheck(), tcpCheck({ port: 81 })] });
 
   it('make a real up together and down each alone', async () => {
-    const bench = new Bench();
+    const bench = new SchedulerBench();
     bench.scheduler.update([both()]);
     await bench.clock.advance(3_000);
     bench.behaviour.set('10.0.0.1:81', 'refuse');
@@ -343,7 +280,7 @@ describe('several checks', () => {
   });
 
   it('run each on its own, also two of one type and port', async () => {
-    const bench = new Bench();
+    const bench = new SchedulerBench();
     const checks = [tcpCheck({ rise: 5 }), tcpCheck({ rise: 5 })];
     bench.scheduler.update([{ pool: 'web', address: '10.0.0.1', checks }]);
     await bench.clock.advance(1_100);
@@ -353,7 +290,7 @@ describe('several checks', () => {
 
 describe('the same real in two pools', () => {
   it('is two reals', async () => {
-    const bench = new Bench();
+    const bench = new SchedulerBench();
     bench.behaviour.set('10.0.0.1:81', 'refuse');
     bench.scheduler.update([checkTarget('10.0.0.1'), checkTarget('10.0.0.1', { port: 81 }, 'admin')]);
     await bench.clock.advance(3_000);
@@ -369,7 +306,7 @@ describe('initial observations', () => {
     ({ pool: 'web', address: '10.0.0.1', observation, reason: 'earlier', since: 7 }) as const;
 
   it('hold until as many results as ever speak against them', async () => {
-    const bench = new Bench({ initial: [held('up')] });
+    const bench = new SchedulerBench({ initial: [held('up')] });
     bench.behaviour.set('10.0.0.1', 'refuse');
     bench.scheduler.update([checkTarget('10.0.0.1'), checkTarget('10.0.0.2')]);
     expect(bench.observed()).toEqual(['10.0.0.1 up', '10.0.0.2 unknown']);
@@ -381,7 +318,7 @@ describe('initial observations', () => {
   });
 
   it('are confirmed without a word', async () => {
-    const bench = new Bench({ initial: [held('up')] });
+    const bench = new SchedulerBench({ initial: [held('up')] });
     bench.scheduler.update([checkTarget('10.0.0.1')]);
     await bench.clock.advance(10_000);
     expect(bench.transitions).toEqual([]);
@@ -389,7 +326,7 @@ describe('initial observations', () => {
   });
 
   it('are forgotten for reals that the first update does not name', () => {
-    const bench = new Bench({ initial: [held('down')] });
+    const bench = new SchedulerBench({ initial: [held('down')] });
     bench.scheduler.update([]);
     bench.scheduler.update([checkTarget('10.0.0.1')]);
     expect(bench.observed()).toEqual(['10.0.0.1 unknown']);
@@ -400,7 +337,7 @@ describe('the cap', () => {
   const addresses = Array.from({ length: 40 }, (_, n) => `10.0.0.${n + 1}`);
 
   it('holds, serves in the order of arrival, and everyone gets a turn', async () => {
-    const bench = new Bench({ maxRunning: 8 });
+    const bench = new SchedulerBench({ maxRunning: 8 });
     bench.answerMs = 100;
     bench.scheduler.update(addresses.map((address) => checkTarget(address)));
     await bench.clock.advance(499);
@@ -411,7 +348,7 @@ describe('the cap', () => {
   });
 
   it('does not judge a real by the time its check waits', async () => {
-    const bench = new Bench({ maxRunning: 1 });
+    const bench = new SchedulerBench({ maxRunning: 1 });
     bench.behaviour.set('10.0.0.1', 'hang');
     bench.scheduler.update([checkTarget('10.0.0.1', { timeoutMs: 5_000 }), checkTarget('10.0.0.2')]);
     await bench.clock.advance(60_000);
@@ -422,7 +359,7 @@ describe('the cap', () => {
   });
 
   it('passes over a target that vanished while its check waited', async () => {
-    const bench = new Bench({ maxRunning: 1 });
+    const bench = new SchedulerBench({ maxRunning: 1 });
     bench.behaviour.set('10.0.0.1', 'hang');
     const targets = ['10.0.0.1', '10.0.0.2', '10.0.0.3'].map((address) => checkTarget(address));
     bench.scheduler.update(targets);
