@@ -192,11 +192,11 @@ describe('reals with encap l2', () => {
 
     ip('-n', real, 'link', 'set', 'eth0', 'up');
     ip('-n', real, 'addr', 'add', '10.97.0.12/24', 'dev', 'eth0');
-    await until(
-      'both answer',
-      30_000,
-      () => about(link, '10.97.0.11').length > 1 && about(link, '10.97.0.12').length > 1,
+    await until('both answer', 30_000, () =>
+      ['10.97.0.11', '10.97.0.12'].every((real) => about(link, real).length > 1),
     );
+    // What is logged comes before the image that it is about.
+    await until('both are known', 5_000, () => '10.97.0.12' in link.image.neighbours);
     expect(link.image.neighbours).toEqual({ '10.97.0.11': mac, '10.97.0.12': mac });
     expect(await link.problems()).toEqual([]);
   });
