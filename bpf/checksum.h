@@ -3,6 +3,7 @@
 #ifndef PILOTFISH_CHECKSUM_H
 #define PILOTFISH_CHECKSUM_H
 
+#include <linux/udp.h>
 #include "frame.h"
 
 #define PF_SUM_STEP 64
@@ -32,6 +33,12 @@ INLINE __u16 checksum(__u64 sum)
 INLINE __u16 updated_checksum(__u16 check, __u16 before, __u16 after)
 {
 	return ~fold_short((__u32)(__u16)~check + (__u16)~before + after);
+}
+
+/* Has an inner UDP segment of this length a checksum that covers all of it? */
+INLINE int has_checksum(const struct udphdr *udp, __be16 length)
+{
+	return udp->check && udp->len == length;
 }
 
 /* What sum_frame has got so far. */

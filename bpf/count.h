@@ -37,6 +37,27 @@ INLINE void add_traffic(void *map, __u32 number, const struct packet *p)
 		traffic->misses++;
 }
 
+/* The same of a packet of a hot flow. */
+INLINE void add_hot_traffic(void *map, __u32 number, __u32 length, int is_hit)
+{
+	struct pf_traffic *traffic = bpf_map_lookup_elem(map, &number);
+
+	if (!traffic)
+		return;
+	traffic->packets++;
+	traffic->bytes += length;
+	if (likely(is_hit))
+		traffic->hits++;
+}
+
+INLINE void count_hot(const struct pf_hot_flow *hot, __u32 length)
+{
+	int is_hit = hot->kind & PF_HOT_CACHED;
+
+	add_hot_traffic(&vip_traffic, hot->vip, length, is_hit);
+	add_hot_traffic(&real_traffic, hot->real, length, is_hit);
+}
+
 /* What went to a real. */
 INLINE void count_traffic(const struct packet *p)
 {

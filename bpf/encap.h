@@ -109,7 +109,7 @@ INLINE __u64 inner_sum(struct xdp_md *ctx, const struct packet *p)
 	__u64 pseudo = (__u64)length + ((__u32)p->protocol << 8);
 
 	if ((const void *)(ip + 5) > frame_end(ctx) || (const void *)(udp + 1) > frame_end(ctx) || p->icmp || p->fragment ||
-	    (p->protocol == IPPROTO_UDP && (!udp->check || udp->len != length)))
+	    (p->protocol == IPPROTO_UDP && !has_checksum(udp, length)))
 		return sum_frame(ctx, p->l3, p->length);
 	if (p->family == PF_FAMILY_V4)
 		return (__u16)~fold(pseudo + (__u32)p->addresses[0] + (p->addresses[0] >> 32));

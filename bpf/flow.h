@@ -11,15 +11,10 @@
 #include "count.h"
 #include "maps.h"
 #include "packet.h"
+#include "tick.h"
 
 #define PF_BUCKET_ENTRIES 8
 #define PF_TAG 0x3fffffff
-#define PF_TICKS 0x3ff
-
-INLINE __u32 tick(void)
-{
-	return (bpf_jiffies64() >> constants.tick_shift) & PF_TICKS;
-}
 
 INLINE __u32 entry_tag(__u64 entry)
 {

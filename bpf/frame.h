@@ -102,4 +102,11 @@ INLINE __u32 skip_ethernet(struct xdp_md *ctx, __be16 *ethertype)
 	return skipped & 31;
 }
 
+INLINE int is_to_group(struct xdp_md *ctx)
+{
+	const struct mac_pair *macs = frame_start(ctx);
+
+	return (const void *)(macs + 1) > frame_end(ctx) || is_group(&macs->destination);
+}
+
 #endif

@@ -151,6 +151,54 @@ struct pf_flow_bucket {
 	__u64 entry[8];
 };
 
+/* What is known of a hot flow: how its real was found, and what its outer header is; or-ed in pf_hot_flow.kind. */
+enum pf_hot_kind {
+	PF_HOT_OVER_V6 = 1 << 0,  /* the outer header is IPv6's */
+	PF_HOT_GUE = 1 << 1,	  /* and GUE's follows it */
+	PF_HOT_CHECKSUM = 1 << 2, /* which has a checksum */
+	PF_HOT_CACHED = 1 << 3,	  /* by the flow cache */
+	PF_HOT_BY_ID = 1 << 4,	  /* by a QUIC connection id, whose first eight bytes are cid */
+	PF_HOT_BY_RING = 1 << 5	  /* by a ring, for the VIP has no flow cache */
+};
+
+/* Places of one CPU for hot flows, a power of two. */
+enum pf_hot_places { PF_HOT_PLACES = 4096 };
+
+/*
+ * By place the tag of the flow that is hot there, and that of the last one which was not. Apart from the flows themselves, so that
+ * packets of others look at nothing that is not in the nearest cache.
+ */
+struct pf_hot_tags {
+	__u16 tag[PF_HOT_PLACES];
+	__u16 seen[PF_HOT_PLACES];
+};
+
+/*
+ * A flow whose outer header is ready, at a place that its hash says. It holds for the packets of one tick, and until anything in the
+ * maps changes. rest, from its low bits: 32 bits ports as in the packet, 8 protocol, 8 family, 16 tick.
+ */
+struct pf_hot_flow {
+	__u64 addresses[4]; /* those of the packet, source and destination in turns by 8 bytes; IPv4: both in the first */
+	__u64 rest;
+	__u64 cid;
+	__u32 changes;	 /* pf_changes.count when it was learned; 0: not good */
+	__u16 vip;	 /* number */
+	__u16 real;	 /* number */
+	__u16 room;	 /* length of the longest packet that fits */
+	__u16 ip_sum;	 /* of the outer IPv4 header without what varies: length, DSCP and ECN */
+	__u16 udp_sum;	 /* of what the outer UDP checksum covers, in the same way */
+	__u8 header[62]; /* of the frame: Ethernet, IP, UDP */
+	__u8 kind;	 /* enum pf_hot_kind */
+	__u8 spare[3];
+};
+
+/* Counted up by user space after every change of a map, and never 0. */
+struct pf_changes {
+	__u32 count;
+	__u32 spare;
+	__u64 zero; /* always 0, which the verifier does not know */
+};
+
 /* What is set before the program is loaded and never changes: the verifier removes what it switches off. */
 struct pf_constants {
 	__u64 layout_fingerprint; /* of this file, by the build; the agent loads no object with another one */
@@ -163,7 +211,7 @@ struct pf_constants {
 	__u32 window_shift;	  /* the rates below are by this many jiffies, as a power of two: about a second */
 	__u32 new_flows;	  /* per window and CPU: beyond it, the flow cache is read and not written */
 	__u32 too_big_answers;	  /* per window and CPU */
-	__u32 spare;
+	__u32 hot;		  /* 1: flows may be hot */
 };
 
 /* What may change while the program runs and is no state of a VIP, pool or real. One entry, always there. */
@@ -230,6 +278,7 @@ _Static_assert(sizeof(struct pf_entry) == 32, "pf_entry");
 _Static_assert(sizeof(struct pf_server_id) == 16, "pf_server_id");
 _Static_assert(sizeof(struct pf_real) == 32, "pf_real");
 _Static_assert(sizeof(struct pf_flow_bucket) == 64, "pf_flow_bucket");
+_Static_assert(sizeof(struct pf_hot_flow) == 128, "pf_hot_flow");
 _Static_assert(sizeof(struct pf_settings) == 120, "pf_settings");
 _Static_assert(sizeof(struct pf_traffic) == 40, "pf_traffic");
 

@@ -21,6 +21,7 @@ const volatile struct pf_constants constants = {
 	.window_shift = 8,
 	.new_flows = 500000,
 	.too_big_answers = 1000,
+	.hot = 1,
 };
 
 struct {
@@ -114,6 +115,24 @@ struct {
 	__type(key, __u32);
 	__type(value, struct pf_flow_bucket);
 } flows SEC(".maps");
+
+/* Places of CPU 0, then those of CPU 1, and so on; see hot.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct pf_hot_flow);
+} hot_flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct pf_hot_tags);
+} hot_tags SEC(".maps");
+
+/* A variable and no map's entry, for every packet reads it. */
+volatile struct pf_changes changes SEC(".data.changes") = {.count = 1};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

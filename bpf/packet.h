@@ -16,8 +16,8 @@
 /* A step's answer: go on with the next step, or end here for this reason. */
 #define PF_NEXT (-1)
 
-/* How the flow cache was used, for the counters. */
-enum pf_use { PF_UNUSED, PF_HIT, PF_NEW_FLOW, PF_MISS };
+/* How the flow cache was used, for the counters; PF_BY_ID: not at all, for the packet carries an id. */
+enum pf_use { PF_UNUSED, PF_HIT, PF_NEW_FLOW, PF_MISS, PF_BY_ID };
 
 /* Kept free of anything that needs its address, so that the compiler has it in registers. */
 struct packet {
@@ -43,6 +43,8 @@ struct packet {
 	__u64 hash; /* of the flow; the ring may ask another one */
 	__u32 real_number;
 	__u32 use; /* enum pf_use */
+	__u32 changes; /* changes_so_far, before the packet was looked at */
+	__u64 hot_hash; /* hot_hash of its flow; 0: no packet like it can be treated as one of a hot flow */
 };
 
 #endif

@@ -9,6 +9,8 @@
 #include "encap.h"
 #include "flow.h"
 #include "hash.h"
+#include "hot.h"
+#include "hot_learn.h"
 #include "icmp.h"
 #include "identifier.h"
 #include "parse.h"
@@ -26,6 +28,8 @@ enum pf_event unused_event __attribute__((unused));
 enum pf_homes unused_homes __attribute__((unused));
 enum pf_flag unused_flag __attribute__((unused));
 enum pf_scope unused_scope __attribute__((unused));
+enum pf_hot_places unused_hot_places __attribute__((unused));
+enum pf_hot_kind unused_hot_kind __attribute__((unused));
 enum pf_encap unused_encap __attribute__((unused));
 enum pf_path unused_path __attribute__((unused));
 
@@ -55,6 +59,7 @@ INLINE int find_by_flow(struct packet *p, const struct pf_settings *s)
 	if (bucket && verdict == PF_NEXT && !p->icmp) {
 		p->use = is_new || p->protocol == IPPROTO_UDP ? PF_NEW_FLOW : PF_MISS;
 		remember_flow(p, bucket);
+		forget_hot(p);
 	}
 	return verdict;
 }
@@ -64,8 +69,10 @@ INLINE int find_real(struct xdp_md *ctx, struct packet *p, const struct pf_setti
 	int verdict;
 
 	p->hash = hash_flow(p, s, p->vip->flags & PF_PAIR ? HASH_PAIR : HASH_5_TUPLE);
-	if (find_by_id(ctx, p))
+	if (find_by_id(ctx, p)) {
+		p->use = PF_BY_ID;
 		return PF_NEXT;
+	}
 	verdict = find_by_flow(p, s);
 	if (p->icmp)
 		p->use = PF_UNUSED;
@@ -80,17 +87,11 @@ INLINE int is_addressed_to(struct xdp_md *ctx, const struct pf_real *real)
 	return (const void *)(macs + 1) > frame_end(ctx) || is_same_mac(&macs->destination, (const struct mac *)real->mac);
 }
 
-INLINE int is_to_group(struct xdp_md *ctx)
-{
-	const struct mac_pair *macs = frame_start(ctx);
-
-	return (const void *)(macs + 1) > frame_end(ctx) || is_group(&macs->destination);
-}
-
 INLINE int send_to_real(struct xdp_md *ctx, struct packet *p, const struct pf_settings *s)
 {
 	__u8 encap = p->real->encap;
 	__u32 size = outer_size(p->real, encap);
+	int verdict;
 
 	if (unlikely(encap == PF_ENCAP_LOCAL))
 		return PF_LOCAL_REAL;
@@ -102,7 +103,10 @@ INLINE int send_to_real(struct xdp_md *ctx, struct packet *p, const struct pf_se
 		return PF_NOT_VIP;
 	if (unlikely(p->length + size > s->mtu))
 		return tell_too_big(ctx, p, s->mtu - size);
-	return encap_packet(ctx, p, s, encap);
+	verdict = encap_packet(ctx, p, s, encap);
+	if (verdict == PF_FORWARDED && likely(encap != PF_ENCAP_L2))
+		note_hot(ctx, p, s);
+	return verdict;
 }
 
 /* Up to the VIP, or to where a packet ends that is for none. */
@@ -158,9 +162,11 @@ INLINE int balance(struct xdp_md *ctx, struct packet *p)
 }
 
 /* One packet. Each family has its own copy of all of it, which costs room and saves every question of which one it is. */
-INLINE int treat(struct xdp_md *ctx, __u32 l3, __u8 family, __u8 *hops)
+INLINE int treat(struct xdp_md *ctx, __u32 l3, __u8 family, __u8 *hops, __u32 now, __u64 hot_hash)
 {
-	struct packet p = {.l3 = l3, .family = family, .flaw = PF_NEXT, .hops = *hops};
+	struct packet p = {
+		.l3 = l3, .family = family, .flaw = PF_NEXT, .hops = *hops, .changes = now, .hot_hash = hot_hash
+	};
 	int verdict = classify(ctx, &p, hops);
 
 	if (unlikely(verdict == PF_AGAIN))
@@ -171,25 +177,31 @@ INLINE int treat(struct xdp_md *ctx, __u32 l3, __u8 family, __u8 *hops)
 SEC("xdp")
 int pilotfish(struct xdp_md *ctx)
 {
+	__u32 now = changes_so_far();
+	__u64 hot_hash = no_hash();
 	__u8 hops = PF_HOPS;
+	int action;
 
+	action = treat_hot(ctx, now, &hot_hash);
+	if (action != PF_NEXT)
+		return action;
 	trace_start();
 	for (int layer = 0; layer < PF_LAYERS; layer++) {
 		__be16 ethertype = 0;
 		__u32 l3 = skip_ethernet(ctx, &ethertype);
-		int action;
 
 		if (!l3)
 			return count(PF_UNREADABLE);
 		if (ethertype == bpf_htons(ETH_P_IP))
-			action = treat(ctx, l3, PF_FAMILY_V4, &hops);
+			action = treat(ctx, l3, PF_FAMILY_V4, &hops, now, hot_hash);
 		else if (ethertype == bpf_htons(ETH_P_IPV6))
-			action = treat(ctx, l3, PF_FAMILY_V6, &hops);
+			action = treat(ctx, l3, PF_FAMILY_V6, &hops, now, hot_hash);
 		else
 			return count(PF_NOT_IP);
 		if (likely(action != PF_AGAIN))
 			return action;
 		count_event(PF_EVENT_OPENED);
+		hot_hash = no_hash();
 	}
 	return count(PF_NESTED);
 }

@@ -83,6 +83,7 @@ export class Agent {
         ...config.limits,
         flowsPerCpu: config.flowCache.entriesPerCpu,
         newFlowsPerSecond: config.flowCache.newFlowsPerSecond,
+        hotFlows: config.flowCache.hotFlows,
         egress: link.egressIndex,
       });
       const agent = new Agent(config, log, egress, link, loaded);

@@ -6,7 +6,18 @@ import { defaultLimits, type StateLimits } from './core/admission.ts';
 import type { TunnelEnd } from './core/data-plane.ts';
 import { MOST_VIPS } from './core/directory-keys.ts';
 import { PilotfishError } from './core/errors.ts';
-import { field, fields, list, oneOf, optional, problemsOf, readName, report, wholeNumber } from './core/fields.ts';
+import {
+  field,
+  fields,
+  list,
+  oneOf,
+  optional,
+  problemsOf,
+  readBoolean,
+  readName,
+  report,
+  wholeNumber,
+} from './core/fields.ts';
 import { describeProblem, Mistake } from './core/mistake.ts';
 import type { Address } from './core/model.ts';
 import { readHost } from './core/schema.ts';
@@ -35,6 +46,8 @@ export interface AgentConfig {
     readonly entriesPerCpu: number;
     /** Of each CPU; flows beyond it are forwarded and not remembered. */
     readonly newFlowsPerSecond: number;
+    /** Flows whose packets come close together have their outer header ready. */
+    readonly hotFlows: boolean;
   };
   readonly admin: { readonly socket: string };
   /** Undefined: this host does not announce itself. */
@@ -63,11 +76,16 @@ function readNewFlows(value: unknown): number | Mistake {
   return wholeNumber(1, MOST_NEW_FLOWS)(value);
 }
 
-const flowCacheDefaults: AgentConfig['flowCache'] = { entriesPerCpu: 2 ** 20, newFlowsPerSecond: 500_000 };
+const flowCacheDefaults: AgentConfig['flowCache'] = {
+  entriesPerCpu: 2 ** 20,
+  newFlowsPerSecond: 500_000,
+  hotFlows: true,
+};
 
 const flowCacheSchema = fields('flowCache', {
   entriesPerCpu: optional(wholeNumber(1, 2 ** 26), flowCacheDefaults.entriesPerCpu),
   newFlowsPerSecond: optional(readNewFlows, flowCacheDefaults.newFlowsPerSecond),
+  hotFlows: optional(readBoolean, flowCacheDefaults.hotFlows),
 });
 
 const decapSchema = fields('decap', {

@@ -131,7 +131,12 @@ class OwnSubject implements Subject {
 /** Takes any build of bpf/pilotfish.bpf.c whose structs are those of this tree. */
 export const load: LoadSubject = async (object, _program, row) => {
   const flowsPerCpu = row.cacheEntries ?? 8;
-  const sizes = { ...defaultLimits, flowsPerCpu, newFlowsPerSecond: NEW_FLOWS_PER_SECOND };
+  const sizes = {
+    ...defaultLimits,
+    flowsPerCpu,
+    newFlowsPerSecond: NEW_FLOWS_PER_SECOND,
+    hotFlows: row.hotFlows,
+  };
   const subject = new OwnSubject(await loadProgram(sizes, object), row);
   await subject.populate();
   return subject;

@@ -21,6 +21,8 @@ export interface Scenario {
   readonly vipPort: 0 | 80;
   /** Room of the flow cache; null: the VIPs use none. */
   readonly cacheEntries: number | null;
+  /** Flows may be hot; else every packet takes all the steps. */
+  readonly hotFlows: boolean;
   /** Packets sent before anything is measured: what the flow cache has to know or to be full of. */
   readonly warmUp: number;
   /** Null: it stands alone. */
@@ -63,6 +65,7 @@ const hit: Omit<Scenario, 'name'> = {
   vipPort: 80,
   // Twice the flows that the largest scenario of hits wants remembered: buckets fill unevenly.
   cacheEntries: 2 * M,
+  hotFlows: true,
   warmUp: M,
   growth: null,
 };
@@ -83,6 +86,8 @@ const single: readonly Scenario[] = [
   { ...hit, name: 'hit-v4-to-v6-1', realFamily: 6 },
   { ...hit, name: 'hit-v4-to-v6-1m', realFamily: 6, flows: M },
   { ...hit, name: 'hit-port-0', vipPort: 0 },
+  { ...hit, name: 'steps-1', hotFlows: false },
+  { ...hit, name: 'steps-v6-1', family: 6, realFamily: 6, hotFlows: false },
   { ...bare, name: 'no-cache-1' },
   { ...bare, name: 'no-cache-1m', flows: M },
   { ...syn, name: 'syn' },

@@ -1,6 +1,6 @@
 import { RING_SLOTS } from '../core/data-plane.ts';
 import { indexKey, indexOf } from './codec.ts';
-import { maps } from './layout.gen.ts';
+import { maps, structs } from './layout.gen.ts';
 import type { Entries, MapName, MapStore, RingFill, TableName } from './map-store.ts';
 import { entryBytes } from './map-store.ts';
 import type { BpfMap, BpfObject } from './native.ts';
@@ -17,11 +17,47 @@ export interface LoadedSizes {
   readonly tickMs: number;
 }
 
+/** Counted up after every change: until then hot flows go on by what was (bpf/hot.h). */
+class Changes {
+  readonly #count: Uint32Array;
+
+  constructor(variable: BpfMap) {
+    const { offset } = structs.pf_changes.fields.count;
+    const memory = variable.mmap();
+    variable.close();
+    this.#count = new Uint32Array(memory.buffer, memory.byteOffset + offset, 1);
+  }
+
+  /** Calls `change`; also when it fails, for it may have done a part. */
+  after<T>(change: () => T): T {
+    try {
+      return change();
+    } finally {
+      this.#add();
+    }
+  }
+
+  /** The same of one that takes its time. */
+  async afterAll<T>(change: () => Promise<T>): Promise<T> {
+    try {
+      return await change();
+    } finally {
+      this.#add();
+    }
+  }
+
+  /** 0 is never a count: it marks a place without a flow. */
+  #add(): void {
+    if (Atomics.add(this.#count, 0, 1) === 0xffff_ffff) Atomics.store(this.#count, 0, 1);
+  }
+}
+
 /** The maps of a loaded program. */
 export class KernelMapStore implements MapStore {
   readonly cpus = possibleCpus();
   readonly tickMs: number;
   readonly #maps: ReadonlyMap<string, BpfMap>;
+  readonly #changes: Changes;
   readonly #tableSizes: Readonly<Record<TableName, number>>;
   /** Those that were put into place last. */
   readonly #tables = new Map<TableName, BpfMap>();
@@ -31,6 +67,7 @@ export class KernelMapStore implements MapStore {
   /** @param object loaded */
   constructor(object: BpfObject, { tables, tickMs }: LoadedSizes) {
     this.#maps = new Map(Object.keys(maps).map((name) => [name, object.map(name)]));
+    this.#changes = new Changes(object.map('.data.changes'));
     this.#tableSizes = tables;
     this.tickMs = tickMs;
   }
@@ -40,7 +77,7 @@ export class KernelMapStore implements MapStore {
   }
 
   put(map: MapName, key: Uint8Array, value: Uint8Array): void {
-    this.#map(map).put(key, value);
+    this.#changes.after(() => this.#map(map).put(key, value));
   }
 
   get(map: MapName, key: Uint8Array): Uint8Array | null {
@@ -48,7 +85,7 @@ export class KernelMapStore implements MapStore {
   }
 
   delete(map: MapName, key: Uint8Array): boolean {
-    return this.#map(map).delete(key);
+    return this.#changes.after(() => this.#map(map).delete(key));
   }
 
   entries(map: MapName): Iterable<readonly [Uint8Array, Uint8Array]> {
@@ -56,11 +93,11 @@ export class KernelMapStore implements MapStore {
   }
 
   async putMany(map: MapName, { keys, values, count }: Entries): Promise<void> {
-    if (count > 0) await this.#map(map).putBatch(keys, values, count);
+    if (count > 0) await this.#putBatch(map, { keys, values, count });
   }
 
   async deleteMany(map: MapName, { keys, count }: Entries): Promise<void> {
-    if (count > 0) await this.#map(map).deleteBatch(keys, count);
+    if (count > 0) await this.#changes.afterAll(() => this.#map(map).deleteBatch(keys, count));
   }
 
   tableSize(table: TableName): number {
@@ -73,7 +110,7 @@ export class KernelMapStore implements MapStore {
       const keys = Uint32Array.from({ length: made.info.maxEntries }, (_, index) => index);
       await made.putBatch(new Uint8Array(keys.buffer), bytes, keys.length);
       // In a batch of one, for it runs off this thread: it returns after an RCU grace period.
-      await this.#map(table).putBatch(indexKey(0), indexKey(made.fd), 1);
+      await this.#putBatch(table, { keys: indexKey(0), values: indexKey(made.fd), count: 1 });
     } catch (error) {
       made.close();
       throw error;
@@ -132,7 +169,15 @@ export class KernelMapStore implements MapStore {
   #putRings(rings: readonly (readonly [pool: number, ring: BpfMap])[]): Promise<void> {
     const keys = Uint32Array.from(rings, ([pool]) => pool);
     const descriptors = Uint32Array.from(rings, ([, ring]) => ring.fd);
-    return this.#map('rings').putBatch(new Uint8Array(keys.buffer), new Uint8Array(descriptors.buffer), rings.length);
+    return this.#putBatch('rings', {
+      keys: new Uint8Array(keys.buffer),
+      values: new Uint8Array(descriptors.buffer),
+      count: rings.length,
+    });
+  }
+
+  #putBatch(map: string, { keys, values, count }: Entries): Promise<void> {
+    return this.#changes.afterAll(() => this.#map(map).putBatch(keys, values, count));
   }
 
   #map(name: string): BpfMap {

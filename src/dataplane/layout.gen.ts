@@ -67,6 +67,17 @@ export const enums = {
     "PF_SCOPE_VIPS_V6": 1,
     "PF_SCOPE_CLIENTS": 2
   },
+  "pf_hot_places": {
+    "PF_HOT_PLACES": 4096
+  },
+  "pf_hot_kind": {
+    "PF_HOT_OVER_V6": 1,
+    "PF_HOT_GUE": 2,
+    "PF_HOT_CHECKSUM": 4,
+    "PF_HOT_CACHED": 8,
+    "PF_HOT_BY_ID": 16,
+    "PF_HOT_BY_RING": 32
+  },
   "pf_encap": {
     "PF_ENCAP_NONE": 0,
     "PF_ENCAP_IPIP": 1,
@@ -230,6 +241,86 @@ export const structs = {
         "offset": 0,
         "type": "u64",
         "count": 8
+      }
+    }
+  },
+  "pf_hot_flow": {
+    "size": 128,
+    "fields": {
+      "addresses": {
+        "offset": 0,
+        "type": "u64",
+        "count": 4
+      },
+      "rest": {
+        "offset": 32,
+        "type": "u64",
+        "count": 1
+      },
+      "cid": {
+        "offset": 40,
+        "type": "u64",
+        "count": 1
+      },
+      "changes": {
+        "offset": 48,
+        "type": "u32",
+        "count": 1
+      },
+      "vip": {
+        "offset": 52,
+        "type": "u16",
+        "count": 1
+      },
+      "real": {
+        "offset": 54,
+        "type": "u16",
+        "count": 1
+      },
+      "room": {
+        "offset": 56,
+        "type": "u16",
+        "count": 1
+      },
+      "ip_sum": {
+        "offset": 58,
+        "type": "u16",
+        "count": 1
+      },
+      "udp_sum": {
+        "offset": 60,
+        "type": "u16",
+        "count": 1
+      },
+      "header": {
+        "offset": 62,
+        "type": "u8",
+        "count": 62
+      },
+      "kind": {
+        "offset": 124,
+        "type": "u8",
+        "count": 1
+      },
+      "spare": {
+        "offset": 125,
+        "type": "u8",
+        "count": 3
+      }
+    }
+  },
+  "pf_hot_tags": {
+    "size": 16384,
+    "fields": {
+      "tag": {
+        "offset": 0,
+        "type": "u16",
+        "count": 4096
+      },
+      "seen": {
+        "offset": 8192,
+        "type": "u16",
+        "count": 4096
       }
     }
   },
@@ -466,9 +557,29 @@ export const structs = {
         "type": "u32",
         "count": 1
       },
-      "spare": {
+      "hot": {
         "offset": 44,
         "type": "u32",
+        "count": 1
+      }
+    }
+  },
+  "pf_changes": {
+    "size": 16,
+    "fields": {
+      "count": {
+        "offset": 0,
+        "type": "u32",
+        "count": 1
+      },
+      "spare": {
+        "offset": 4,
+        "type": "u32",
+        "count": 1
+      },
+      "zero": {
+        "offset": 8,
+        "type": "u64",
         "count": 1
       }
     }
@@ -557,6 +668,20 @@ export const maps = {
     "value": "pf_flow_bucket",
     "valueSize": 64
   },
+  "hot_flows": {
+    "type": 2,
+    "key": "u32",
+    "keySize": 4,
+    "value": "pf_hot_flow",
+    "valueSize": 128
+  },
+  "hot_tags": {
+    "type": 6,
+    "key": "u32",
+    "keySize": 4,
+    "value": "pf_hot_tags",
+    "valueSize": 16384
+  },
   "reasons": {
     "type": 6,
     "key": "u32",
@@ -602,4 +727,4 @@ export const maps = {
 } as const;
 
 /** Of bpf/layout.h: first 8 bytes of its SHA-256, in hex. */
-export const fingerprint = 'ee6defe485d2ad86';
+export const fingerprint = '6f94f09d2e4da7f7';

@@ -24,6 +24,8 @@ export interface ProgramSizes {
   readonly serverIds?: number;
   /** Flow cache entries of each CPU; rounded up to a power of two, at least one bucket of 8. */
   readonly flowsPerCpu: number;
+  /** Have the outer headers of flows ready whose packets come close together; default true. */
+  readonly hotFlows?: boolean;
   /** Each CPU remembers so many new flows a second and no more; default 500,000. */
   readonly newFlowsPerSecond?: number;
   /** Each CPU tells so many senders a second that a packet is too big, and no more; default 1,000. */
@@ -109,6 +111,7 @@ interface Configured extends LoadedSizes, Pick<LoadedProgram, 'flowsPerCpu' | 't
 /** Sets what must be known before load. */
 function configure(object: BpfObject, sizes: ProgramSizes, { rate, jiffies }: KernelClock): Configured {
   const buckets = 2 ** Math.ceil(Math.log2(Math.max(1, sizes.flowsPerCpu / BUCKET_ENTRIES)));
+  const hot = sizes.hotFlows ?? true;
   const vips = Math.min(MAX_NUMBERS, sizes.vips * HEADROOM);
   const reals = Math.min(MAX_NUMBERS, sizes.reals * HEADROOM + 1);
   const entries = {
@@ -118,6 +121,7 @@ function configure(object: BpfObject, sizes: ProgramSizes, { rate, jiffies }: Ke
     reals,
     real_traffic: reals,
     flows: buckets * possibleCpus(),
+    hot_flows: hot ? enums.pf_hot_places.PF_HOT_PLACES * possibleCpus() : 1,
   };
   for (const [map, count] of Object.entries(entries)) object.setMaxEntries(map, count);
   const tables = {
@@ -140,6 +144,7 @@ function configure(object: BpfObject, sizes: ProgramSizes, { rate, jiffies }: Ke
       flow_bucket_mask: buckets - 1,
       directory_mask: tables.directory - 1,
       server_id_mask: tables.server_ids - 1,
+      hot: hot ? 1 : 0,
       tracing: sizes.tracing ? 1 : 0,
       egress: sizes.egress ?? 0,
       tick_shift: tickShift,

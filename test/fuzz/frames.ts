@@ -80,6 +80,8 @@ const kinds: readonly (readonly [number, Kind])[] = [
 /** How many of the frames are broken, and how many of these only inside, as they were built. */
 const BROKEN = 0.45;
 const LEFT_ALONE = 0.1;
+/** Packets of a train before the first with a mistake. */
+const FIRST_ALIKE = 4;
 
 export class FrameFuzzer {
   readonly #random: Random;
@@ -96,6 +98,15 @@ export class FrameFuzzer {
     const frame = this.#random.weighted(kinds)(this.#scene, valid);
     const { bytes } = valid || this.#random.chance(LEFT_ALONE) ? frame : mutated(this.#random, frame);
     return { bytes: bytes.subarray(0, LONGEST), valid: valid && bytes.length <= LONGEST };
+  }
+
+  /** A packet of a flow again and again, as it is and with mistakes: by then the flow may be hot. */
+  train(length: number): Uint8Array[] {
+    const frame = ipFrame(this.#scene, flowPacket(this.#scene));
+    return Array.from({ length }, (_, n) => {
+      const { bytes } = n < FIRST_ALIKE || this.#random.chance(0.3) ? frame : mutated(this.#random, frame);
+      return bytes.subarray(0, LONGEST);
+    });
   }
 }
 

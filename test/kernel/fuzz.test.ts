@@ -74,6 +74,28 @@ describe('the program agrees with the model', () => {
   );
 
   it(
+    'over packets of flows that come again and again',
+    async () => {
+      const LENGTH = 12;
+      const found: string[] = [];
+      let forwarded = 0;
+      for (const [fuzzCase, count] of shares(total)) {
+        using comparison = await Comparison.load(fuzzCase, count);
+        const fuzzer = new FrameFuzzer(seed, fuzzCase);
+        for (let n = 0; n < count && found.length < SHOWN; n += LENGTH)
+          for (const frame of fuzzer.train(LENGTH)) {
+            const disagreement = comparison.disagreement(frame);
+            if (disagreement !== null) found.push(`seed ${seed}, train of frame ${n} of its case\n${disagreement}`);
+          }
+        forwarded += comparison.reasons.get('forwarded') ?? 0;
+      }
+      expect(found.join('\n\n')).toBe('');
+      expect(forwarded).toBeGreaterThan(0.4 * total);
+    },
+    timeout,
+  );
+
+  it(
     'over every length from 0 to 200 of frames of every kind',
     async () => {
       const BASES = 40;

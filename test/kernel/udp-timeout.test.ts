@@ -139,7 +139,7 @@ describe('a UDP flow', () => {
   it('is forgotten by the real clock, too', async () => {
     using compiler = new BpfCompiler();
     // Ticks of a 32nd of their length: 64 ms or so where the kernel’s own are 4 ms.
-    const quick = compiler.compileChanged('flow.h', '>> constants.tick_shift', '>> (constants.tick_shift - 5)');
+    const quick = compiler.compileChanged('tick.h', '>> constants.tick_shift', '>> (constants.tick_shift - 5)');
     using bench = await ProgramBench.load({}, quick);
     await bench.converge(goal(A, { udpTimeoutMs: 32_000 }));
     expect(bench.realOf(frames.udp)).toBe(A);

@@ -208,9 +208,9 @@ export const sendingMutations: readonly Mutation[] = [
   },
   {
     name: 'udp-length-trusted',
-    file: 'encap.h',
-    find: '(!udp->check || udp->len != length)',
-    replace: '!udp->check',
+    file: 'checksum.h',
+    find: 'udp->check && udp->len == length',
+    replace: 'udp->check',
     breaks: 'the real drops UDP packets that carry more than their length says',
     caughtBy: by('gue', 'of UDP with something behind what its length covers'),
   },

@@ -1,5 +1,6 @@
 import type { Mutation } from './mutation.ts';
 import { plannerMutations } from './planner.ts';
+import { hotMutations } from './program-hot.ts';
 import { readingMutations } from './program-reading.ts';
 import { sendingMutations } from './program-sending.ts';
 import { stateMutations } from './state.ts';
@@ -8,4 +9,4 @@ import { stateMutations } from './state.ts';
 export const mutations: readonly Mutation[] = [...plannerMutations, ...stateMutations];
 
 /** Those of the program. */
-export const programMutations: readonly Mutation[] = [...readingMutations, ...sendingMutations];
+export const programMutations: readonly Mutation[] = [...readingMutations, ...sendingMutations, ...hotMutations];

@@ -1,0 +1,467 @@
+import fc from 'fast-check';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import type { Pool, Real, Vip } from '../../src/core/model.ts';
+import { indexKey } from '../../src/dataplane/codec.ts';
+import { readEvents, readReasons, readTraffic } from '../../src/dataplane/counters.ts';
+import { ethernet, tcp, tcpFlags, udp } from '../support/frames.ts';
+import { benchOf, heat, hotPlace, inForce, isHot, roomInTick, sendMarked, UNTIL_HOT } from '../support/hot-flows.ts';
+import { pool, real, snapshot, vip } from '../support/model.ts';
+import { type Family, framed, packet } from '../support/packets.ts';
+import { allowedCpus, type ProgramBench } from '../support/program-bench.ts';
+
+/** Flows whose outer header is ready: they go where all the steps would send them, in the same bytes, and are counted alike. */
+
+const families = [4, 6] as const;
+const VIP = { 4: '192.0.2.10', 6: '2001:db8:ffff::10' } as const;
+const REAL = { 4: '10.0.0.1', 6: '2001:db8:77::1' } as const;
+const OTHER = { 4: '10.0.0.2', 6: '2001:db8:77::2' } as const;
+
+/** By port: to reals of IPv4 or IPv6, by IPIP, GUE, and GUE without checksum. */
+const ways = families.flatMap((to) =>
+  (['ipip', 'gue', 'bare'] as const).map((encap, i) => ({ to, encap, port: 100 * to + i })),
+);
+const ID = 0xabcdef;
+
+function everyWay(): { pools: Pool[]; vips: Vip[] } {
+  const pools = ways.map(({ to, encap }) =>
+    pool(`${encap}-${to}`, [real(REAL[to], { serverIds: [ID] })], {
+      encap: encap === 'ipip' ? 'ipip' : 'gue',
+      gueChecksum: encap !== 'bare',
+    }),
+  );
+  const vips = families.flatMap((family) =>
+    ways.flatMap(({ to, encap, port }) => {
+      const common = { address: VIP[family], port, pool: `${encap}-${to}` };
+      return [
+        vip(`tcp-${family}-${port}`, common),
+        vip(`udp-${family}-${port}`, { ...common, protocol: 'udp' }),
+        vip(`ring-${family}-${port}`, { ...common, port: port + 10, flowCache: false }),
+        vip(`quic-${family}-${port}`, { ...common, port: port + 20, protocol: 'udp', quic: 'katran' }),
+      ];
+    }),
+  );
+  return { pools, vips };
+}
+
+interface Varied {
+  readonly length: number;
+  readonly tos: number;
+  readonly ttl: number;
+  readonly flags: number;
+  readonly checksum: boolean;
+}
+
+const varied = fc.record({
+  length: fc.nat(1_400),
+  tos: fc.nat(255),
+  ttl: fc.integer({ min: 1, max: 255 }),
+  flags: fc.constantFrom(tcpFlags.ack, tcpFlags.ack | tcpFlags.psh, tcpFlags.rst, tcpFlags.fin | tcpFlags.ack, 0),
+  checksum: fc.boolean(),
+});
+
+/** A QUIC packet with a short header and katran’s connection id, version 2. */
+const quicPayload = (length: number): Uint8Array =>
+  Uint8Array.of(0x40, 0x80, ID >> 16, (ID >> 8) & 0xff, ID & 0xff, 1, 2, 3, 4, ...new Uint8Array(length));
+
+function build(kind: 'tcp' | 'udp' | 'ring' | 'quic', family: Family, port: number, of: Varied): Uint8Array {
+  const { length, tos, ttl, flags, checksum } = of;
+  const payload = new Uint8Array(length).fill(0x5a);
+  const header = { tos, trafficClass: tos, ttl };
+  const segment = {
+    tcp: () => tcp({ from: 7, to: port, flags, payload }),
+    ring: () => tcp({ from: 7, to: port + 10, flags, payload }),
+    udp: () => udp({ from: 7, to: port, payload }),
+    quic: () => udp({ from: 7, to: port + 20, payload: quicPayload(length) }),
+  }[kind]();
+  const frame = framed(packet(VIP[family], segment, header));
+  // UDP without a checksum: over IPv4 allowed, and the outer one has to be summed up.
+  if (!checksum && segment.protocol === 17)
+    frame.fill(0, 14 + (family === 4 ? 20 : 40) + 6, 14 + (family === 4 ? 20 : 40) + 8);
+  return frame;
+}
+
+describe('frames of hot flows', () => {
+  let hot: ProgramBench;
+  let cold: ProgramBench;
+
+  beforeAll(async () => {
+    const { pools, vips } = everyWay();
+    hot = await benchOf(snapshot(pools, vips));
+    cold = await benchOf(snapshot(pools, vips), { hotFlows: false });
+  });
+
+  afterAll(() => {
+    hot[Symbol.dispose]();
+    cold[Symbol.dispose]();
+  });
+
+  const counters = (bench: ProgramBench) => {
+    const { directory, reals } = bench.dataPlane.observe();
+    return {
+      reasons: readReasons(bench.store),
+      events: readEvents(bench.store),
+      vips: [...(directory?.vips ?? [])].map(([id, { number }]) => [
+        id,
+        readTraffic(bench.store, 'vip_traffic', number),
+      ]),
+      reals: [...reals.keys()].map((number) => readTraffic(bench.store, 'real_traffic', number)),
+    };
+  };
+
+  describe.each(families)('over IPv%i', (family) => {
+    it.each(ways)('are those of all the steps, and counted as they are: IPv$to, $encap', async ({ port }) => {
+      const plain: Varied = { length: 20, tos: 0xb8, ttl: 64, flags: tcpFlags.ack, checksum: true };
+      let hotOnes = 0;
+      await roomInTick(hot);
+      for (const kind of ['tcp', 'udp', 'ring', 'quic'] as const) {
+        for (const bench of [hot, cold]) heat(bench, build(kind, family, port, plain));
+        fc.assert(
+          fc.property(varied, (of) => {
+            const frame = build(kind, family, port, of);
+            const expected = cold.send(frame);
+            const got = sendMarked(hot, frame);
+            if (got.hot) {
+              hotOnes++;
+              got.frame[11] = expected.frame[11] ?? 0;
+            }
+            expect(got.reason).toBe(expected.reason);
+            expect(Buffer.from(got.frame).toString('hex')).toBe(Buffer.from(expected.frame).toString('hex'));
+          }),
+          { numRuns: 60 },
+        );
+      }
+      // Less those of UDP without a checksum, and a tick that ends meanwhile.
+      expect(hotOnes).toBeGreaterThan(120);
+      expect(counters(hot)).toEqual(counters(cold));
+      const last = build('tcp', family, port, plain);
+      expect([isHot(hot, last), isHot(cold, last)]).toEqual([true, false]);
+    });
+  });
+});
+
+const web = (reals: readonly (string | Real)[] = [REAL[4]], fields: Partial<Pool> = {}) => pool('web', reals, fields);
+const flow = (from: number, flags: number = tcpFlags.ack, payload = new Uint8Array(10)) =>
+  framed(packet(VIP[4], tcp({ from, to: 80, flags, payload })));
+const datagram = (from: number, payload: Uint8Array = new Uint8Array(20)) =>
+  framed(packet(VIP[4], udp({ from, to: 80, payload })));
+
+async function ownBench(pools: readonly Pool[], vips: readonly Vip[]): Promise<ProgramBench> {
+  const bench = await benchOf(snapshot(pools, vips));
+  onTestFinished(() => bench[Symbol.dispose]());
+  await roomInTick(bench);
+  return bench;
+}
+
+/** Heats the flow up and hands back where it goes once more. */
+function hotReal(bench: ProgramBench, frame: Uint8Array): string {
+  heat(bench, frame);
+  expect(isHot(bench, frame)).toBe(true);
+  return bench.realOf(frame);
+}
+
+describe('a flow', () => {
+  it(`is hot after ${UNTIL_HOT} packets: the flow cache has to know it, and its place to have seen it`, async () => {
+    const bench = await ownBench([web()], [vip('v')]);
+    expect([1, 2, 3, 4, 5].map(() => isHot(bench, flow(1)))).toEqual([false, false, false, true, true]);
+    expect(isHot(bench, flow(2))).toBe(false);
+  });
+
+  it('is hot on the CPU that it comes to', async (context) => {
+    const [first, second] = allowedCpus();
+    if (first === undefined || second === undefined) return context.skip('this process may run on one CPU only');
+    const bench = await ownBench([web()], [vip('v')]);
+    heat(bench, flow(1));
+    bench.cpu = second;
+    expect(isHot(bench, flow(1))).toBe(false);
+    bench.cpu = first;
+    expect(isHot(bench, flow(1))).toBe(true);
+  });
+
+  it('is told from flows of the same hash by its addresses', async () => {
+    const [first, second] = ['2001:db8:ffff::10', '2001:db8:ffff::20'];
+    const pools = [pool('web', [REAL[6]]), pool('other', [OTHER[6]])];
+    const vips = [vip('first', { address: first }), vip('second', { address: second, pool: 'other' })];
+    const bench = await ownBench(pools, vips);
+    const [left, right] = ['2001:db8:1:2:3:4:5:6', '3:4:5:6:2001:db8:1:2'];
+    const of = (from: string, to: string) => framed(packet(to, tcp({ from: 1, to: 80 }), { from }));
+    const hashes = [of(left, first), of(left, second), of(right, first)].map((frame) => hotPlace(frame));
+    expect(hashes.map((hash) => hash)).toEqual([hashes[0], hashes[0], hashes[0]]);
+    const realBytes = (frame: Uint8Array) => Buffer.from(bench.send(frame).frame.subarray(38, 54)).toString('hex');
+    heat(bench, of(left, first));
+    expect(isHot(bench, of(left, first))).toBe(true);
+    expect([isHot(bench, of(left, second)), isHot(bench, of(right, first))]).toEqual([false, false]);
+    expect(realBytes(of(left, first))).toBe('20010db8007700000000000000000001');
+    expect(realBytes(of(left, second))).toBe('20010db8007700000000000000000002');
+  });
+
+  it('is not learned from a datagram without a checksum where the outer one has one', async () => {
+    const pools = [pool('web', [REAL[4]], { encap: 'gue' })];
+    const vips = [vip('u', { protocol: 'udp' })];
+    const [hot, cold] = [await ownBench(pools, vips), await benchOf(snapshot(pools, vips), { hotFlows: false })];
+    using _ = cold;
+    const bare = datagram(1);
+    bare.fill(0, 40, 42);
+    heat(hot, bare);
+    expect([isHot(hot, bare), isHot(hot, datagram(1))]).toEqual([false, false]);
+    cold.send(datagram(1));
+    for (let i = 0; i < 4; i++) expect(hot.send(datagram(1)).frame).toEqual(cold.send(datagram(1)).frame);
+  });
+
+  it('is not learned from a packet in a tunnel', async () => {
+    const tunnels = [{ address: '192.0.2.99', guePort: 6_080 }];
+    const bench = await ownBench([web()], [vip('v')]);
+    await inForce(bench, snapshot([web()], [vip('v')]), { tunnels });
+    const inner = packet(VIP[4], tcp({ from: 1, to: 80, payload: new Uint8Array(10) }));
+    const inTunnel = framed(packet('192.0.2.99', udp({ from: 1, to: 6_080, payload: inner }), { ttl: 9 }));
+    for (let i = 0; i < 6; i++) expect(bench.send(inTunnel).frame[22]).toBe(8);
+    for (let i = 0; i < 4; i++) expect(bench.send(flow(1)).frame[22]).toBe(64);
+  });
+
+  it('leaves by the egress interface as others do', async () => {
+    using bench = await benchOf(snapshot([web()], [vip('v')]), { egress: 1 });
+    await roomInTick(bench);
+    heat(bench, flow(1));
+    expect(sendMarked(bench, flow(1))).toMatchObject({ action: 'REDIRECT', hot: true });
+  });
+
+  it('keeps its place from another one for as long as it is hot there', async () => {
+    const bench = await ownBench([web()], [vip('v')]);
+    const { place, tag } = hotPlace(flow(1));
+    const rival = Array.from({ length: 60_000 }, (_, i) => i + 2).find((port) => {
+      const other = hotPlace(flow(port));
+      return other.place === place && other.tag !== tag;
+    });
+    if (rival === undefined) throw new Error('no port leads to the same place');
+    heat(bench, flow(1));
+    for (let i = 0; i < 6; i++) expect([isHot(bench, flow(rival)), isHot(bench, flow(1))]).toEqual([false, true]);
+    // Until anything changes.
+    bench.store.put('decisions', indexKey(0), new Uint8Array(32));
+    expect([1, 2].map(() => isHot(bench, flow(rival)))).toEqual([false, true]);
+    expect(isHot(bench, flow(1))).toBe(false);
+  });
+
+  it('is refreshed in the flow cache as others are: a place is good for one tick', async () => {
+    const bench = await ownBench([web()], [vip('v')]);
+    const entryTick = () => {
+      const { directory } = bench.dataPlane.observe();
+      expect(directory).not.toBeNull();
+      const entries = [...bench.store.entries('flows')].flatMap(([, value]) => [
+        ...new BigUint64Array(value.slice().buffer),
+      ]);
+      const [entry, ...others] = entries.filter((e) => e !== 0n);
+      expect(others).toEqual([]);
+      return Number(((entry ?? 0n) >> 30n) & 0x3ffn);
+    };
+    heat(bench, flow(1));
+    const before = entryTick();
+    const end = performance.now() + 2 * bench.loaded.tickMs;
+    while (bench.loaded.tick() === before && performance.now() < end) bench.send(flow(1));
+    bench.send(flow(1));
+    expect(entryTick()).toBe(bench.loaded.tick());
+    expect(entryTick()).not.toBe(before);
+  });
+});
+
+describe('after a change', () => {
+  const A = REAL[4];
+  const B = OTHER[4];
+  const plain = [vip('v')];
+
+  it('of the gateway’s MAC address, frames are addressed to the new one at once', async () => {
+    const bench = await ownBench([web()], plain);
+    hotReal(bench, flow(1));
+    await inForce(bench, snapshot([web()], plain), { gatewayMac: '02:00:00:00:77:77' });
+    expect(Buffer.from(bench.send(flow(1)).frame.subarray(0, 6)).toString('hex')).toBe('020000007777');
+  });
+
+  it('of the MTU, what does not fit any more is answered', async () => {
+    const bench = await ownBench([web()], plain);
+    const long = flow(1, tcpFlags.ack, new Uint8Array(1_400));
+    hotReal(bench, long);
+    await inForce(bench, snapshot([web()], plain), { mtu: 1_400 });
+    expect(bench.send(long).reason).toBe('too_big_answered');
+  });
+
+  it('of the encap, frames get the new one', async () => {
+    const bench = await ownBench([web()], plain);
+    hotReal(bench, flow(1));
+    await inForce(bench, snapshot([web([A], { encap: 'gue' })], plain));
+    expect(bench.send(flow(1)).frame[23]).toBe(17);
+  });
+
+  it('of the ring, flows that are remembered stay and are hot again; those of a VIP without flow cache go', async () => {
+    const vips = [vip('v'), vip('bare', { port: 81, flowCache: false })];
+    const bare = framed(packet(VIP[4], tcp({ from: 1, to: 81 })));
+    const bench = await ownBench([web([A])], vips);
+    expect([hotReal(bench, flow(1)), hotReal(bench, bare)]).toEqual([A, A]);
+    await inForce(bench, snapshot([web([real(A, { state: 'drain' }), B])], vips));
+    expect(bench.realOf(bare)).toBe(B);
+    expect([hotReal(bench, flow(1)), hotReal(bench, bare)]).toEqual([A, B]);
+  });
+
+  it('that drains its real, a flow stays and is hot again', async () => {
+    const bench = await ownBench([pool('web', [A])], plain);
+    hotReal(bench, flow(1));
+    await inForce(bench, snapshot([pool('web', [real(A, { state: 'drain' }), B])], plain));
+    expect(isHot(bench, flow(1))).toBe(false);
+    expect(hotReal(bench, flow(1))).toBe(A);
+    expect(bench.realOf(flow(2))).toBe(B);
+  });
+
+  it('that puts its real into maintenance, a flow goes elsewhere at once', async () => {
+    const bench = await ownBench([pool('web', [A])], plain);
+    hotReal(bench, flow(1));
+    await inForce(bench, snapshot([pool('web', [real(A, { state: 'maintenance' }), B])], plain));
+    expect(bench.realOf(flow(1))).toBe(B);
+  });
+
+  it('that removes its VIP, a flow is nobody’s', async () => {
+    const bench = await ownBench([web()], plain);
+    hotReal(bench, flow(1));
+    await inForce(bench, snapshot([web()], []));
+    expect(bench.send(flow(1)).reason).toBe('not_vip');
+  });
+
+  it('of ids, a QUIC packet goes where its id leads now', async () => {
+    const vips = [vip('q', { protocol: 'udp', quic: 'katran' })];
+    const frame = datagram(1, quicPayload(8));
+    const bench = await ownBench([pool('web', [real(A, { serverIds: [ID] }), real(B)])], vips);
+    expect(hotReal(bench, frame)).toBe(A);
+    await inForce(bench, snapshot([pool('web', [real(A), real(B, { serverIds: [ID] })])], vips));
+    expect(hotReal(bench, frame)).toBe(B);
+  });
+
+  it('that failed, too: it may have done a part', async () => {
+    const bench = await ownBench([web()], plain);
+    hotReal(bench, flow(1));
+    expect(() => bench.store.put('reals', indexKey(1_000_000), new Uint8Array(32))).toThrow();
+    expect(isHot(bench, flow(1))).toBe(false);
+  });
+
+  it('and 2^32 of them, none is taken for no flow', async () => {
+    const bench = await ownBench([web()], plain);
+    const variable = bench.loaded.object.map('.data.changes');
+    onTestFinished(() => variable.close());
+    const value = variable.get(indexKey(0)) ?? new Uint8Array();
+    new DataView(value.buffer).setUint32(0, 0xffff_ffff, true);
+    variable.put(indexKey(0), value);
+    bench.store.put('decisions', indexKey(0), new Uint8Array(32));
+    expect(new DataView((variable.get(indexKey(0)) ?? new Uint8Array()).buffer).getUint32(0, true)).toBe(1);
+    expect(hotReal(bench, flow(1))).toBe(A);
+  });
+});
+
+describe('packets of a hot flow that all the steps treat', () => {
+  let bench: ProgramBench;
+  const A = REAL[4];
+  const B = OTHER[4];
+
+  beforeEach(async () => {
+    bench = await ownBench([web([A])], [vip('v'), vip('u', { protocol: 'udp' })]);
+    heat(bench, flow(1));
+    heat(bench, datagram(1));
+  });
+
+  const packetOf = (fields: object, from = 1) =>
+    framed(packet(VIP[4], tcp({ from, to: 80, payload: new Uint8Array(10) }), fields));
+
+  it.each([
+    ['a SYN with ACK', () => flow(1, tcpFlags.syn | tcpFlags.ack), 'forwarded'],
+    [
+      'one with a VLAN tag',
+      () => ethernet(packet(VIP[4], tcp({ from: 1, to: 80 })), { tags: [[0x8100, 5]] }),
+      'forwarded',
+    ],
+    [
+      'one to a group',
+      () => ethernet(packet(VIP[4], tcp({ from: 1, to: 80 })), { to: '01:00:00:00:00:02' }),
+      'not_vip',
+    ],
+    ['a fragment', () => packetOf({ moreFragments: true }), 'fragment'],
+    ['one with IP options', () => packetOf({ options: Uint8Array.of(1, 1, 1, 0) }), 'ip_options'],
+    ['one longer than its frame', () => packetOf({ totalLength: 500 }), 'malformed'],
+    ['one shorter than its TCP header', () => packetOf({ totalLength: 39 }), 'malformed'],
+    ['one of another version', () => packetOf({ version: 5 }), 'unreadable'],
+    ['one that does not fit', () => flow(1, tcpFlags.ack, new Uint8Array(1_441)), 'too_big_answered'],
+    [
+      'one of UDP shorter than its header',
+      () => framed(packet(VIP[4], udp({ from: 1, to: 80, payload: new Uint8Array(40) }), { totalLength: 27 })),
+      'malformed',
+    ],
+  ])('%s, takes all the steps', (_, frame, reason) => {
+    const sent = sendMarked(bench, frame());
+    expect([sent.reason, sent.hot]).toEqual([reason, false]);
+    expect([isHot(bench, flow(1)), isHot(bench, datagram(1))]).toEqual([true, true]);
+  });
+
+  it('one that just fits is hot', () => {
+    const { hot, frame } = sendMarked(bench, flow(1, tcpFlags.ack, new Uint8Array(1_440)));
+    expect([hot, frame.length]).toEqual([true, 14 + 1_500]);
+  });
+
+  it('a SYN, after which the flow has to become hot again', () => {
+    expect(isHot(bench, flow(1, tcpFlags.syn))).toBe(false);
+    expect([1, 2].map(() => isHot(bench, flow(1)))).toEqual([false, true]);
+  });
+
+  it('a SYN in a VLAN chooses anew, and what follows it without a tag goes with it', async () => {
+    await inForce(bench, snapshot([web([real(A, { state: 'drain' }), B])], [vip('v')]));
+    expect(hotReal(bench, flow(1))).toBe(A);
+    const tagged = ethernet(packet(VIP[4], tcp({ from: 1, to: 80, flags: tcpFlags.syn })), { tags: [[0x8100, 5]] });
+    expect(bench.send(tagged).reason).toBe('forwarded');
+    expect(bench.realOf(flow(1))).toBe(B);
+  });
+});
+
+describe('flows that are never hot', () => {
+  const option = Uint8Array.of(0xb7, 6, 0, 0, 0, 1, 1, 1);
+
+  it.each([
+    ['pairs of addresses', { port: 0, fragments: 'hash' }, () => flow(1)],
+    ['those that may carry an id in an option', { tcpServerId: true }, () => flow(1)],
+    ['those with one', { tcpServerId: true }, () => framed(packet(VIP[4], tcp({ from: 1, to: 80, options: option })))],
+    [
+      'those that may start with a stable id',
+      { protocol: 'udp', udpStableRouting: true },
+      () => datagram(1, Uint8Array.of(0x52, 0, 0, 1, 0, 0, 0, 0)),
+    ],
+    ['QUIC without a known id', { protocol: 'udp', quic: 'katran' }, () => datagram(1)],
+    [
+      'QUIC with a long header',
+      { protocol: 'udp', quic: 'katran' },
+      () => datagram(1, Uint8Array.of(0xe0, 0, 0, 0, 1, 8, 0x80, 0, 0, 1, 5, 6, 7, 8)),
+    ],
+  ] as const)('%s', async (_, fields, frame) => {
+    const bench = await ownBench([pool('web', [real(REAL[4], { serverIds: [1] })])], [vip('v', fields)]);
+    for (let i = 0; i < 8; i++) {
+      const sent = sendMarked(bench, frame());
+      expect([sent.reason, sent.hot]).toEqual(['forwarded', false]);
+    }
+  });
+
+  it('those to a real on the segment', async () => {
+    const bench = await ownBench([pool('web', [REAL[4]], { encap: 'l2' })], [vip('v')]);
+    await inForce(bench, snapshot([pool('web', [REAL[4]], { encap: 'l2' })], [vip('v')]), {
+      neighbours: new Map([[REAL[4], '02:00:00:00:00:55']]),
+    });
+    for (let i = 0; i < 8; i++) expect(sendMarked(bench, flow(1))).toMatchObject({ reason: 'forwarded', hot: false });
+  });
+});
+
+describe('a hot QUIC connection', () => {
+  it('is known by its whole connection id', async () => {
+    const ids = [real(REAL[4], { serverIds: [ID] }), real(OTHER[4], { serverIds: [7] })];
+    const bench = await ownBench([pool('web', ids)], [vip('q', { protocol: 'udp', quic: 'katran' })]);
+    const payload = quicPayload(8);
+    expect(hotReal(bench, datagram(1, payload))).toBe(REAL[4]);
+    const other = payload.slice();
+    other.set([0x80, 0, 0, 7], 1);
+    expect(bench.realOf(datagram(1, other))).toBe(OTHER[4]);
+    const long = payload.slice();
+    long[0] = 0xe0;
+    expect(isHot(bench, datagram(1, long))).toBe(false);
+    const last = payload.slice();
+    last[8]! ^= 1;
+    expect(isHot(bench, datagram(1, last))).toBe(false);
+  });
+});

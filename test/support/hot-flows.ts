@@ -1,0 +1,81 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Snapshot } from '../../src/core/model.ts';
+import type { HostImage } from '../../src/core/target.ts';
+import { buildTarget } from '../../src/core/target.ts';
+import { allUp } from '../../src/core/verdicts.ts';
+import { indexKey } from '../../src/dataplane/codec.ts';
+import { kernelClock } from '../../src/dataplane/kernel-clock.ts';
+import { enums, structs } from '../../src/dataplane/layout.gen.ts';
+import type { ProgramSizes } from '../../src/dataplane/program.ts';
+import { host } from './in-force.ts';
+import { ProgramBench, type Sent } from './program-bench.ts';
+
+/** Hot flows send packets to where all the steps would have: what tells them apart is looked at here. */
+
+/** Last byte of the source MAC address of what is sent. */
+const MARKED_BYTE = 11;
+const MARK = 0x99;
+
+/** Packets of a flow until it is hot: one that the flow cache does not know, one that its place sees first, one to learn by. */
+export const UNTIL_HOT = 3;
+
+export async function benchOf(snapshot: Snapshot, sizes: Partial<ProgramSizes> = {}): Promise<ProgramBench> {
+  const bench = await ProgramBench.load({ vips: 64, pools: 8, ...sizes });
+  await inForce(bench, snapshot);
+  return bench;
+}
+
+/** Brings the maps to another state. */
+export function inForce(bench: ProgramBench, snapshot: Snapshot, changed: Partial<HostImage> = {}): Promise<void> {
+  return bench.converge(buildTarget(snapshot, { ...host, ...changed }, allUp(snapshot), new Map()));
+}
+
+/** What a test does within a second is within one tick: flows get cold with it. */
+export async function roomInTick({ loaded }: ProgramBench): Promise<void> {
+  const { rate, jiffies } = await kernelClock();
+  const left = loaded.tickMs - (((jiffies() * 1_000) / rate) % loaded.tickMs);
+  if (left < 1_000) await sleep(left + 20);
+}
+
+/** Where a flow would be hot, as bpf/hot.h says, and what tells it from others there. */
+export function hotPlace(frame: Uint8Array): { readonly place: number; readonly tag: number } {
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
+  const isV4 = view.getUint8(14) >> 4 === 4;
+  const word = (at: number) => view.getBigUint64(at, true);
+  const ports = BigInt(view.getUint32(isV4 ? 34 : 54, true));
+  const protocol = BigInt(view.getUint8(isV4 ? 23 : 20));
+  const rest = ports | (protocol << 32n) | ((isV4 ? 4n : 6n) << 40n);
+  const addresses = isV4 ? word(26) : word(22) ^ word(30);
+  const hash = BigInt.asUintN(64, (addresses ^ (rest << 16n)) * 0x9e3779b97f4a7c15n);
+  return { place: Number(hash >> 52n) & (enums.pf_hot_places.PF_HOT_PLACES - 1), tag: Number((hash >> 36n) & 0xffffn) };
+}
+
+/** Writes into the header that is ready, past the store: it would count a change, and no flow were hot any more. */
+function setMark(bench: ProgramBench, frame: Uint8Array, mark: number): void {
+  const map = bench.loaded.object.map('hot_flows');
+  const { header } = structs.pf_hot_flow.fields;
+  const key = indexKey(bench.cpu * enums.pf_hot_places.PF_HOT_PLACES + hotPlace(frame).place);
+  const value = map.get(key);
+  if (value !== null) {
+    value[header.offset + MARKED_BYTE] = mark;
+    map.put(key, value);
+  }
+  map.close();
+}
+
+/** Sends the frame and tells whether it was treated as one of a hot flow. */
+export function sendMarked(bench: ProgramBench, frame: Uint8Array): Sent & { readonly hot: boolean } {
+  setMark(bench, frame, MARK);
+  const sent = bench.send(frame);
+  setMark(bench, frame, 0x02);
+  return { ...sent, hot: sent.reason === 'forwarded' && sent.frame[MARKED_BYTE] === MARK };
+}
+
+export function isHot(bench: ProgramBench, frame: Uint8Array): boolean {
+  return sendMarked(bench, frame).hot;
+}
+
+/** Sends packets of a flow until it must be hot. */
+export function heat(bench: ProgramBench, frame: Uint8Array): void {
+  for (let i = 0; i < UNTIL_HOT; i++) bench.send(frame);
+}
