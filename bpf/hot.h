@@ -13,7 +13,7 @@
 #include "parse.h"
 #include "tick.h"
 
-/* Read before anything else is: what a packet then finds is as old as this, or newer. */
+/* Read before the first step: what a packet then finds is as old as this, or newer. */
 INLINE __u32 changes_so_far(void)
 {
 	return changes.count;
@@ -77,18 +77,20 @@ INLINE struct pf_hot_flow *hot_flow_at(__u32 place)
 }
 
 /*
- * The sum of what differs between the inner packets of one flow, in the outer UDP checksum: lengths and, of IPv6, the first
- * eight bytes of the header. l4_length: of the segment.
+ * What differs between the sums of two packets of a flow, as the outer UDP checksum has them. Every length in it is that of the inner header
+ * and a constant, they add up to this length once and a constant, and a sum in one's complement does not mind that each is
+ * in network byte order (RFC 1071): so it is the length as it stands there and, of IPv6, the rest of the first eight bytes.
  */
-INLINE __u64 varying_sum(const __u32 *ip, __u8 family, __be16 l4_length, __be16 udp_length)
+INLINE __u64 varying_sum(const __u32 *ip, __u8 family, __be16 length)
 {
-	__u64 sum = (__u16)~l4_length + 2ull * udp_length;
-
-	return family == PF_FAMILY_V4 ? sum : sum + ip[0] + ip[1];
+	return family == PF_FAMILY_V4 ? length : (__u64)length + ip[0] + ip[1];
 }
 
-/* Makes the frame longer by size and writes what is ready of its new start, which it returns; null when the driver has no room. */
-INLINE void *push_ready(struct xdp_md *ctx, const struct pf_hot_flow *hot, const int size)
+/*
+ * Makes the frame longer by size and writes what is ready of its new start, which it returns; null when the driver has no room.
+ * header: of the IP packet, which may be read behind it.
+ */
+INLINE void *push_ready(struct xdp_md *ctx, const struct pf_hot_flow *hot, const int size, const int header)
 {
 	const int bytes = sizeof(struct ethhdr) + size;
 	const __u64 *ready = (const __u64 *)hot->header;
@@ -99,7 +101,7 @@ INLINE void *push_ready(struct xdp_md *ctx, const struct pf_hot_flow *hot, const
 	/* Or else the compiler would keep the address of data_end, which the verifier refuses. */
 	asm volatile("" : "+r"(ctx));
 	frame = frame_start(ctx);
-	if ((void *)frame + bytes > frame_end(ctx))
+	if ((void *)frame + bytes + header > frame_end(ctx))
 		return 0;
 #pragma clang loop unroll(full)
 	for (int i = 0; i < bytes / 8; i++)
@@ -111,76 +113,94 @@ INLINE void *push_ready(struct xdp_md *ctx, const struct pf_hot_flow *hot, const
 	return frame;
 }
 
-INLINE void finish_ipv4(void *frame, const struct pf_hot_flow *hot, __u32 length, __u8 tos)
+INLINE __be16 own_length(const void *ip, __u8 family)
 {
-	void *ip = frame + sizeof(struct ethhdr);
-	__be16 total = bpf_htons(length);
-
-	*(__u8 *)(ip + 1) = tos;
-	*(__be16 *)(ip + 2) = total;
-	*(__u16 *)(ip + 10) = ~fold_short((__u32)hot->ip_sum + total + ((__u32)tos << 8));
+	return family == PF_FAMILY_V4 ? ((const struct iphdr *)ip)->tot_len : ((const struct ipv6hdr *)ip)->payload_len;
 }
 
-INLINE void finish_ipv6(void *frame, const struct pf_hot_flow *hot, __u32 length, __u8 tos)
+INLINE __u32 whole_length(__be16 own, __u8 family)
 {
-	const __u32 *ready = (const __u32 *)(hot->header + sizeof(struct ethhdr));
-	__u32 *ip = frame + sizeof(struct ethhdr);
+	return bpf_ntohs(own) + (family == PF_FAMILY_V4 ? 0 : sizeof(struct ipv6hdr));
+}
 
+/* DSCP and ECN, as IPv4 and as IPv6 has them. */
+INLINE __u8 class_for_ipv4(const void *ip, __u8 family)
+{
+	const struct ipv6hdr *ipv6 = ip;
+
+	return family == PF_FAMILY_V4 ? ((const struct iphdr *)ip)->tos : ipv6->priority << 4 | ipv6->flow_lbl[0] >> 4;
+}
+
+INLINE __be32 class_for_ipv6(const void *ip, __u8 family)
+{
+	if (family == PF_FAMILY_V6)
+		return *(const __be32 *)ip & bpf_htonl(0xffu << 20);
+	return bpf_htonl((__u32)((const struct iphdr *)ip)->tos << 20);
+}
+
+/* own: the length that the inner header has, which differs from the outer one by a constant. */
+INLINE void finish_ipv4(void *ip, const struct pf_hot_flow *hot, __u32 length, __be16 own, __u8 tos)
+{
+	*(__u8 *)(ip + 1) = tos;
+	*(__be16 *)(ip + 2) = bpf_htons(length);
+	*(__u16 *)(ip + 10) = ~fold_short((__u32)hot->ip_sum + own + ((__u32)tos << 8));
+}
+
+/* class: DSCP and ECN, where they are in the first word. */
+INLINE void finish_ipv6(__u32 *ip, const struct pf_hot_flow *hot, __u32 length, __be32 class)
+{
 	/* Not from the frame: a CPU waits for what it has just written there in other pieces. */
-	ip[0] = *ready | bpf_htonl((__u32)tos << 20);
+	ip[0] = *(const __u32 *)(hot->header + sizeof(struct ethhdr)) | class;
 	*(__be16 *)(ip + 1) = bpf_htons(length - sizeof(struct ipv6hdr));
 }
 
-/* size: of the outer IP header. */
-INLINE void finish_gue(void *frame, const struct pf_hot_flow *hot, const __u32 size, __be16 udp_length, __u64 varying)
+INLINE void finish_gue(struct udphdr *udp, const struct pf_hot_flow *hot, __u32 length, __u64 varying)
 {
-	struct udphdr *udp = frame + sizeof(struct ethhdr) + size;
 	__u16 check;
 
-	udp->len = udp_length;
+	udp->len = bpf_htons(length);
 	if (!(hot->kind & PF_HOT_CHECKSUM))
 		return;
 	check = checksum(hot->udp_sum + varying);
 	udp->check = check ? check : 0xffff;
 }
 
-/*
- * Encapsulates by what is ready; 0 when the driver has no room. length: of the IP packet; udp_length: with a UDP header before
- * it. After this the frame is another one.
- */
-INLINE int send_ready(struct xdp_md *ctx, const struct pf_hot_flow *hot, __u32 length, __be16 udp_length, __u8 tos,
-		      __u64 varying)
+/* Encapsulates by one kind of outer header. Returns the length of the IP packet, or 0 when the driver has no room. */
+INLINE __u32 send_as(struct xdp_md *ctx, const struct pf_hot_flow *hot, __u8 family, const int is_v6, const int is_gue)
 {
-	const __u32 ipv4 = sizeof(struct iphdr), ipv6 = sizeof(struct ipv6hdr), gue = sizeof(struct udphdr);
-	void *frame;
+	const int outer = is_v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
+	const int size = outer + (is_gue ? sizeof(struct udphdr) : 0);
+	const int header = family == PF_FAMILY_V4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+	void *frame = push_ready(ctx, hot, size, header), *ip;
+	__u32 length;
+	__be16 own;
 
+	if (!frame)
+		return 0;
+	ip = frame + sizeof(struct ethhdr);
+	/* Read here and not before, so that nothing of it has to be kept through the call. */
+	own = own_length(ip + size, family);
+	length = whole_length(own, family);
+	if (is_v6)
+		finish_ipv6(ip, hot, length + size, class_for_ipv6(ip + size, family));
+	else
+		finish_ipv4(ip, hot, length + size, own, class_for_ipv4(ip + size, family));
+	if (is_gue)
+		finish_gue(ip + outer, hot, length + sizeof(struct udphdr), varying_sum(ip + size, family, own));
+	return length;
+}
+
+INLINE __u32 send_ready(struct xdp_md *ctx, const struct pf_hot_flow *hot, __u8 family)
+{
 	switch (hot->kind & (PF_HOT_OVER_V6 | PF_HOT_GUE)) {
 	case 0:
-		frame = push_ready(ctx, hot, ipv4);
-		if (!frame)
-			return 0;
-		finish_ipv4(frame, hot, length + ipv4, tos);
-		return 1;
+		return send_as(ctx, hot, family, 0, 0);
 	case PF_HOT_GUE:
-		frame = push_ready(ctx, hot, ipv4 + gue);
-		if (!frame)
-			return 0;
-		finish_ipv4(frame, hot, length + ipv4 + gue, tos);
-		finish_gue(frame, hot, ipv4, udp_length, varying);
-		return 1;
+		return send_as(ctx, hot, family, 0, 1);
 	case PF_HOT_OVER_V6:
-		frame = push_ready(ctx, hot, ipv6);
-		if (!frame)
-			return 0;
-		finish_ipv6(frame, hot, length + ipv6, tos);
-		return 1;
+		return send_as(ctx, hot, family, 1, 0);
 	default:
-		frame = push_ready(ctx, hot, ipv6 + gue);
-		if (!frame)
-			return 0;
-		finish_ipv6(frame, hot, length + ipv6 + gue, tos);
-		finish_gue(frame, hot, ipv6, udp_length, varying);
-		return 1;
+		return send_as(ctx, hot, family, 1, 1);
 	}
 }
 
@@ -197,7 +217,7 @@ INLINE void trace_hot(const struct pf_hot_flow *hot)
 	d->path = hot->kind & PF_HOT_BY_ID ? PF_PATH_QUIC : PF_PATH_CACHE;
 }
 
-/* Is the payload of a QUIC packet such that the id in it is that of the flow? */
+/* Has a QUIC packet the connection id of the flow? length: of the UDP datagram. */
 INLINE int is_same_id(const struct pf_hot_flow *hot, const struct udphdr *udp, __u32 length)
 {
 	const __u8 *payload = (const __u8 *)(udp + 1);
@@ -206,11 +226,18 @@ INLINE int is_same_id(const struct pf_hot_flow *hot, const struct udphdr *udp, _
 	       *(const __u64 *)(payload + 1) == hot->cid;
 }
 
-/*
- * Treats a packet of one family, or answers PF_NEXT: then all the steps have to. now: changes_so_far. hash is set if packets
- * like this one may be of a hot flow.
- */
-INLINE int treat_hot_of(struct xdp_md *ctx, __u8 family, __u32 now, __u64 *hash)
+/* Is a packet of the flow like those that the header is ready for? length: of the IP packet; header: of its IP header. */
+INLINE int is_like_it(const struct pf_hot_flow *hot, const void *l4, __u8 protocol, __u32 length, const __u32 header)
+{
+	if (protocol == IPPROTO_TCP)
+		return length >= header + sizeof(struct tcphdr) && !(((const __u8 *)l4)[PF_TCP_FLAGS] & PF_TCP_SYN);
+	if (length < header + sizeof(struct udphdr) || (hot->kind & PF_HOT_BY_ID && !is_same_id(hot, l4, length - header)))
+		return 0;
+	return !(hot->kind & PF_HOT_CHECKSUM) || has_checksum(l4, bpf_htons(length - header));
+}
+
+/* Treats a packet of one family, or answers PF_NEXT: then all the steps have to. hash is set if packets like this one may be of a hot flow. */
+INLINE int treat_hot_of(struct xdp_md *ctx, __u8 family, __u64 *hash)
 {
 	const __u32 header = family == PF_FAMILY_V4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	const void *frame = frame_start(ctx), *data_end = frame_end(ctx);
@@ -219,12 +246,11 @@ INLINE int treat_hot_of(struct xdp_md *ctx, __u8 family, __u32 now, __u64 *hash)
 	const struct iphdr *ipv4 = ip;
 	const struct ipv6hdr *ipv6 = ip;
 	const __u64 *words = (const __u64 *)&ipv6->saddr;
-	__u64 addresses, source = 0, rest, varying;
-	const struct pf_hot_tags *tags = hot_tags_here();
+	__u64 addresses, source = 0, rest;
+	const struct pf_hot_tags *tags;
 	const struct pf_hot_flow *hot;
-	__u8 protocol, tos, kind;
-	__be16 udp_length;
 	__u32 length, place;
+	__u8 protocol;
 
 	/* Room for a TCP header: even the shortest frame of Ethernet has it. */
 	if (l4 + sizeof(struct tcphdr) > data_end || is_group(&macs->destination))
@@ -233,15 +259,11 @@ INLINE int treat_hot_of(struct xdp_md *ctx, __u8 family, __u32 now, __u64 *hash)
 		if (*(const __u8 *)ip != 0x45 || ipv4->frag_off & bpf_htons(PF_IP_FRAGMENT))
 			return PF_NEXT;
 		protocol = ipv4->protocol;
-		tos = ipv4->tos;
-		length = bpf_ntohs(ipv4->tot_len);
 		addresses = *(const __u64 *)&ipv4->saddr;
 	} else {
 		if ((*(const __u8 *)ip & 0xf0) != 0x60)
 			return PF_NEXT;
 		protocol = ipv6->nexthdr;
-		tos = ipv6->priority << 4 | ipv6->flow_lbl[0] >> 4;
-		length = sizeof(*ipv6) + bpf_ntohs(ipv6->payload_len);
 		addresses = words[0];
 		source = words[1];
 	}
@@ -250,29 +272,20 @@ INLINE int treat_hot_of(struct xdp_md *ctx, __u8 family, __u32 now, __u64 *hash)
 	rest = hot_rest(*(const __u32 *)l4, protocol, family);
 	*hash = hot_hash(addresses, source, rest);
 	place = hot_place(*hash);
+	tags = hot_tags_here();
 	if (!tags || tags->tag[place] != hot_tag(*hash))
 		return PF_NEXT;
 	hot = hot_flow_at(place);
-	if (!hot || hot->addresses[0] != addresses || hot->rest != with_tick(rest) || hot->changes != now)
+	if (!hot || hot->addresses[0] != addresses || hot->rest != with_tick(rest) || hot->changes != changes_so_far())
 		return PF_NEXT;
 	if (family == PF_FAMILY_V6 &&
 	    (hot->addresses[1] != words[2] || hot->addresses[2] != words[1] || hot->addresses[3] != words[3]))
 		return PF_NEXT;
-	if (length > hot->room || ip + length > data_end)
+	length = whole_length(own_length(ip, family), family);
+	if (length > hot->room || ip + length > data_end || !is_like_it(hot, l4, protocol, length, header))
 		return PF_NEXT;
-	kind = hot->kind;
-	if (protocol == IPPROTO_TCP) {
-		if (length < header + sizeof(struct tcphdr) || ((const __u8 *)l4)[PF_TCP_FLAGS] & PF_TCP_SYN)
-			return PF_NEXT;
-	} else {
-		if (length < header + sizeof(struct udphdr) || (kind & PF_HOT_BY_ID && !is_same_id(hot, l4, length - header)))
-			return PF_NEXT;
-		if (kind & PF_HOT_CHECKSUM && !has_checksum(l4, bpf_htons(length - header)))
-			return PF_NEXT;
-	}
-	udp_length = bpf_htons(length + sizeof(struct udphdr));
-	varying = varying_sum(ip, family, bpf_htons(length - header), udp_length);
-	if (!send_ready(ctx, hot, length, udp_length, tos, varying))
+	length = send_ready(ctx, hot, family);
+	if (!length)
 		return PF_NEXT;
 	trace_hot(hot);
 	count_hot(hot, length);
@@ -280,15 +293,15 @@ INLINE int treat_hot_of(struct xdp_md *ctx, __u8 family, __u32 now, __u64 *hash)
 }
 
 /* Treats an untagged frame of a hot flow and answers what XDP does with it, or PF_NEXT. */
-INLINE int treat_hot(struct xdp_md *ctx, __u32 now, __u64 *hash)
+INLINE int treat_hot(struct xdp_md *ctx, __u64 *hash)
 {
 	const __be16 *type = frame_start(ctx) + sizeof(struct mac_pair);
 
 	if (!constants.hot || (const void *)(type + 1) > frame_end(ctx))
 		return PF_NEXT;
 	if (*type == bpf_htons(ETH_P_IP))
-		return treat_hot_of(ctx, PF_FAMILY_V4, now, hash);
-	return *type == bpf_htons(ETH_P_IPV6) ? treat_hot_of(ctx, PF_FAMILY_V6, now, hash) : PF_NEXT;
+		return treat_hot_of(ctx, PF_FAMILY_V4, hash);
+	return *type == bpf_htons(ETH_P_IPV6) ? treat_hot_of(ctx, PF_FAMILY_V6, hash) : PF_NEXT;
 }
 
 #endif

@@ -57,6 +57,7 @@ APART int learn_hot(struct xdp_md *ctx, __u64 numbers, __u32 now)
 	__u64 addresses[4] = {}, rest, hash, cid = 0;
 	struct pf_hot_tags *tags;
 	struct pf_hot_flow *hot;
+	__be16 own;
 
 	/* The shortest frame, encapsulated, is longer than the longest start. */
 	if ((const void *)(frame + sizeof(hot->header)) > data_end)
@@ -77,7 +78,8 @@ APART int learn_hot(struct xdp_md *ctx, __u64 numbers, __u32 now)
 	if (family == PF_FAMILY_V4) {
 		addresses[0] = *(const __u64 *)(ip + PF_IPV4_SOURCE);
 		rest = hot_rest(*(const __u32 *)l4, ip[PF_IPV4_PROTOCOL], family);
-		length = bpf_ntohs(*(const __be16 *)(ip + PF_IPV4_TOTAL_LENGTH));
+		own = *(const __be16 *)(ip + PF_IPV4_TOTAL_LENGTH);
+		length = bpf_ntohs(own);
 	} else {
 		const __u64 *words = (const __u64 *)(ip + PF_IPV6_SOURCE);
 
@@ -86,7 +88,8 @@ APART int learn_hot(struct xdp_md *ctx, __u64 numbers, __u32 now)
 		addresses[2] = words[1];
 		addresses[3] = words[3];
 		rest = hot_rest(*(const __u32 *)l4, ip[PF_IPV6_NEXT_HEADER], family);
-		length = header + bpf_ntohs(*(const __be16 *)(ip + PF_IPV6_PAYLOAD_LENGTH));
+		own = *(const __be16 *)(ip + PF_IPV6_PAYLOAD_LENGTH);
+		length = header + bpf_ntohs(own);
 	}
 	if (kind & PF_HOT_BY_ID) {
 		const __u8 *payload = l4 + sizeof(struct udphdr);
@@ -117,7 +120,7 @@ APART int learn_hot(struct xdp_md *ctx, __u64 numbers, __u32 now)
 	if (kind & PF_HOT_OVER_V6) {
 		*(__u32 *)(hot->header + sizeof(struct ethhdr)) &= bpf_htonl(~(0xffu << 20));
 	} else {
-		__u32 varying = *(const __be16 *)(outer + PF_IPV4_TOTAL_LENGTH) + ((__u32)outer[1] << 8);
+		__u32 varying = own + ((__u32)outer[1] << 8);
 
 		hot->ip_sum = fold_short((__u16)~*(const __u16 *)(outer + PF_IPV4_CHECK) + (__u32)(__u16)~fold_short(varying));
 	}
@@ -125,7 +128,7 @@ APART int learn_hot(struct xdp_md *ctx, __u64 numbers, __u32 now)
 		const struct udphdr *udp = (const struct udphdr *)(ip - sizeof(*udp));
 
 		if (udp->check) {
-			__u64 varying = varying_sum((const __u32 *)ip, family, bpf_htons(length - header), udp->len);
+			__u64 varying = varying_sum((const __u32 *)ip, family, own);
 
 			kind |= PF_HOT_CHECKSUM;
 			hot->udp_sum = fold_short((__u16)~udp->check + (__u32)(__u16)~fold(varying));

@@ -177,14 +177,15 @@ INLINE int treat(struct xdp_md *ctx, __u32 l3, __u8 family, __u8 *hops, __u32 no
 SEC("xdp")
 int pilotfish(struct xdp_md *ctx)
 {
-	__u32 now = changes_so_far();
 	__u64 hot_hash = no_hash();
 	__u8 hops = PF_HOPS;
+	__u32 now;
 	int action;
 
-	action = treat_hot(ctx, now, &hot_hash);
+	action = treat_hot(ctx, &hot_hash);
 	if (action != PF_NEXT)
 		return action;
+	now = changes_so_far();
 	trace_start();
 	for (int layer = 0; layer < PF_LAYERS; layer++) {
 		__be16 ethertype = 0;

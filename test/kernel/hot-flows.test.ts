@@ -381,6 +381,7 @@ describe('packets of a hot flow that all the steps treat', () => {
     ['one with IP options', () => packetOf({ options: Uint8Array.of(1, 1, 1, 0) }), 'ip_options'],
     ['one longer than its frame', () => packetOf({ totalLength: 500 }), 'malformed'],
     ['one shorter than its TCP header', () => packetOf({ totalLength: 39 }), 'malformed'],
+    ['one shorter than its IP header', () => packetOf({ totalLength: 19 }), 'malformed'],
     ['one of another version', () => packetOf({ version: 5 }), 'unreadable'],
     ['one that does not fit', () => flow(1, tcpFlags.ack, new Uint8Array(1_441)), 'too_big_answered'],
     [

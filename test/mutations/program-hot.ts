@@ -9,8 +9,8 @@ export const hotMutations: readonly Mutation[] = [
   {
     name: 'hot-through-changes',
     file: 'hot.h',
-    find: ' || hot->changes != now)',
-    replace: ' || (hot->changes != now && !now))',
+    find: ' || hot->changes != changes_so_far())',
+    replace: ')',
     breaks: 'for two seconds packets go on to a real in maintenance, or to a gateway that is gone',
     caughtBy: by('hot-flows', 'of the gateway’s MAC address, frames are addressed to the new one at once'),
   },
@@ -55,6 +55,14 @@ export const hotMutations: readonly Mutation[] = [
     caughtBy: allTheSteps,
   },
   {
+    name: 'hot-short',
+    file: 'hot.h',
+    find: 'return length >= header + sizeof(struct tcphdr) && ',
+    replace: 'return length - header >= sizeof(struct tcphdr) && ',
+    breaks: 'packets whose lengths contradict each other are forwarded',
+    caughtBy: allTheSteps,
+  },
+  {
     name: 'hot-fragments',
     file: 'hot.h',
     find: ' || ipv4->frag_off & bpf_htons(PF_IP_FRAGMENT))',
@@ -89,8 +97,8 @@ export const hotMutations: readonly Mutation[] = [
   {
     name: 'hot-dscp-unsummed',
     file: 'hot.h',
-    find: 'total + ((__u32)tos << 8)',
-    replace: 'total',
+    find: 'own + ((__u32)tos << 8)',
+    replace: 'own',
     breaks: 'the outer header has a wrong checksum, and the real drops the packet',
     caughtBy: sameFrames,
   },
@@ -105,8 +113,8 @@ export const hotMutations: readonly Mutation[] = [
   {
     name: 'hot-without-inner-checksum',
     file: 'hot.h',
-    find: 'kind & PF_HOT_CHECKSUM && !has_checksum(',
-    replace: 'kind & PF_HOT_OVER_V6 && kind & PF_HOT_CACHED && kind & PF_HOT_BY_RING && !has_checksum(',
+    find: 'has_checksum(l4, bpf_htons(length - header))',
+    replace: 'has_checksum(l4, bpf_htons(length - header)) || length',
     breaks: 'GUE of UDP without a checksum has a wrong one outside',
     caughtBy: sameFrames,
   },
