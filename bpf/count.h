@@ -21,24 +21,7 @@ INLINE void count_event(__u32 event)
 	trace_event(event);
 }
 
-INLINE void add_traffic(void *map, __u32 number, const struct packet *p)
-{
-	struct pf_traffic *traffic = bpf_map_lookup_elem(map, &number);
-
-	if (!traffic)
-		return;
-	traffic->packets++;
-	traffic->bytes += p->length;
-	if (likely(p->use == PF_HIT))
-		traffic->hits++;
-	else if (p->use == PF_NEW_FLOW)
-		traffic->new_flows++;
-	else if (p->use == PF_MISS)
-		traffic->misses++;
-}
-
-/* The same of a packet of a hot flow. */
-INLINE void add_hot_traffic(void *map, __u32 number, __u32 length, int is_hit)
+INLINE void add_traffic(void *map, __u32 number, __u32 length, enum pf_use use)
 {
 	struct pf_traffic *traffic = bpf_map_lookup_elem(map, &number);
 
@@ -46,23 +29,27 @@ INLINE void add_hot_traffic(void *map, __u32 number, __u32 length, int is_hit)
 		return;
 	traffic->packets++;
 	traffic->bytes += length;
-	if (likely(is_hit))
+	if (likely(use == PF_HIT))
 		traffic->hits++;
-}
-
-INLINE void count_hot(const struct pf_hot_flow *hot, __u32 length)
-{
-	int is_hit = hot->kind & PF_HOT_CACHED;
-
-	add_hot_traffic(&vip_traffic, hot->vip, length, is_hit);
-	add_hot_traffic(&real_traffic, hot->real, length, is_hit);
+	else if (use == PF_NEW_FLOW)
+		traffic->new_flows++;
+	else if (use == PF_MISS)
+		traffic->misses++;
 }
 
 /* What went to a real. */
 INLINE void count_traffic(const struct packet *p)
 {
-	add_traffic(&vip_traffic, p->vip->number, p);
-	add_traffic(&real_traffic, p->real_number, p);
+	add_traffic(&vip_traffic, p->vip->number, p->length, p->use);
+	add_traffic(&real_traffic, p->real_number, p->length, p->use);
+}
+
+INLINE void count_hot(const struct pf_hot_flow *hot, __u32 length)
+{
+	enum pf_use use = hot->kind & PF_HOT_CACHED ? PF_HIT : PF_UNUSED;
+
+	add_traffic(&vip_traffic, hot->vip, length, use);
+	add_traffic(&real_traffic, hot->real, length, use);
 }
 
 /* Counts the reason, and says what XDP does with the packet. */

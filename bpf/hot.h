@@ -9,14 +9,26 @@
 
 #include "checksum.h"
 #include "count.h"
+#include "directory.h"
 #include "identifier.h"
 #include "parse.h"
 #include "tick.h"
 
-/* Read before the first step: what a packet then finds is as old as this, or newer. */
-INLINE __u32 changes_so_far(void)
+#define PF_MIX_4 0xd6e8feb86659fd93ULL
+
+/*
+ * What a place is good for: until user space has changed a map, and for one tick. Read before the first step, so that what a packet then
+ * finds is as old as this, or newer.
+ */
+INLINE __u64 this_moment(void)
 {
-	return changes.count;
+	return (all_ticks() & 0xffff) << 32 | changes.count;
+}
+
+/* Differs from one moment to the next, and tells that a place is taken. */
+INLINE __u16 stamp_of(__u64 moment)
+{
+	return moment + (moment >> 32);
 }
 
 /* 0, but not to the verifier: it would follow packets with a hash and those without one by themselves. */
@@ -25,31 +37,28 @@ INLINE __u64 no_hash(void)
 	return changes.zero;
 }
 
-/* What a flow is known by beside its addresses. The tick is in the two bytes left. */
+/* What a flow is known by beside its addresses. */
 INLINE __u64 hot_rest(__u32 ports, __u8 protocol, __u8 family)
 {
 	return ports | (__u64)protocol << 32 | (__u64)family << 40;
 }
 
-INLINE __u64 with_tick(__u64 rest)
+/*
+ * Its upper bits are the place, those below tell flows of one place apart. Words as struct pf_hot_flow has them; 0 costs nothing. One
+ * multiplication after the other would keep everything waiting that comes from the place; a better hash would give hardly better places.
+ */
+INLINE __u64 hot_hash(__u64 first, __u64 second, __u64 third, __u64 fourth, __u64 rest)
 {
-	return rest | all_ticks() << 48;
-}
-
-/* Its upper bits are the place, those below tell flows of one place apart. source: of IPv6 the lower half, else 0. */
-INLINE __u64 hot_hash(__u64 addresses, __u64 source, __u64 rest)
-{
-	return (addresses ^ source ^ rest << 16) * PF_MIX_1;
-}
-
-INLINE __u64 hot_rest_of(const struct packet *p)
-{
-	return hot_rest(p->ports, p->protocol, p->family);
+	return (first ^ rest << 16) * PF_MIX_1 + second * PF_MIX_2 + third * PF_MIX_3 + fourth * PF_MIX_4;
 }
 
 INLINE __u64 hot_hash_of(const struct packet *p)
 {
-	return hot_hash(p->addresses[0], p->family == PF_FAMILY_V4 ? 0 : p->addresses[2], hot_rest_of(p));
+	__u64 rest = hot_rest(p->ports, p->protocol, p->family);
+
+	if (p->family == PF_FAMILY_V4)
+		return hot_hash(p->addresses[0], 0, 0, 0, rest);
+	return hot_hash(p->addresses[0], p->addresses[1], p->addresses[2], p->addresses[3], rest);
 }
 
 INLINE __u16 hot_tag(__u64 hash)
@@ -138,12 +147,23 @@ INLINE __be32 class_for_ipv6(const void *ip, __u8 family)
 	return bpf_htonl((__u32)((const struct iphdr *)ip)->tos << 20);
 }
 
+/* Where the sums are of what does not vary. size: of the outer IP header. */
+INLINE __u16 *ready_ip_sum(const struct pf_hot_flow *hot)
+{
+	return (__u16 *)(hot->header + sizeof(struct ethhdr) + __builtin_offsetof(struct iphdr, check));
+}
+
+INLINE __u16 *ready_udp_sum(const struct pf_hot_flow *hot, __u32 size)
+{
+	return (__u16 *)(hot->header + sizeof(struct ethhdr) + size + __builtin_offsetof(struct udphdr, check));
+}
+
 /* own: the length that the inner header has, which differs from the outer one by a constant. */
 INLINE void finish_ipv4(void *ip, const struct pf_hot_flow *hot, __u32 length, __be16 own, __u8 tos)
 {
 	*(__u8 *)(ip + 1) = tos;
 	*(__be16 *)(ip + 2) = bpf_htons(length);
-	*(__u16 *)(ip + 10) = ~fold_short((__u32)hot->ip_sum + own + ((__u32)tos << 8));
+	*(__u16 *)(ip + 10) = ~fold_short((__u32)*ready_ip_sum(hot) + own + ((__u32)tos << 8));
 }
 
 /* class: DSCP and ECN, where they are in the first word. */
@@ -154,14 +174,15 @@ INLINE void finish_ipv6(__u32 *ip, const struct pf_hot_flow *hot, __u32 length, 
 	*(__be16 *)(ip + 1) = bpf_htons(length - sizeof(struct ipv6hdr));
 }
 
-INLINE void finish_gue(struct udphdr *udp, const struct pf_hot_flow *hot, __u32 length, __u64 varying)
+/* outer: size of the IP header before it. */
+INLINE void finish_gue(struct udphdr *udp, const struct pf_hot_flow *hot, const int outer, __u32 length, __u64 varying)
 {
 	__u16 check;
 
 	udp->len = bpf_htons(length);
 	if (!(hot->kind & PF_HOT_CHECKSUM))
 		return;
-	check = checksum(hot->udp_sum + varying);
+	check = checksum(*ready_udp_sum(hot, outer) + varying);
 	udp->check = check ? check : 0xffff;
 }
 
@@ -186,7 +207,7 @@ INLINE __u32 send_as(struct xdp_md *ctx, const struct pf_hot_flow *hot, __u8 fam
 	else
 		finish_ipv4(ip, hot, length + size, own, class_for_ipv4(ip + size, family));
 	if (is_gue)
-		finish_gue(ip + outer, hot, length + sizeof(struct udphdr), varying_sum(ip + size, family, own));
+		finish_gue(ip + outer, hot, outer, length + sizeof(struct udphdr), varying_sum(ip + size, family, own));
 	return length;
 }
 
@@ -237,7 +258,7 @@ INLINE int is_like_it(const struct pf_hot_flow *hot, const void *l4, __u8 protoc
 }
 
 /* Treats a packet of one family, or answers PF_NEXT: then all the steps have to. hash is set if packets like this one may be of a hot flow. */
-INLINE int treat_hot_of(struct xdp_md *ctx, __u8 family, __u64 *hash)
+INLINE int treat_hot_of(struct xdp_md *ctx, __u8 family, __u64 moment, __u64 *hash)
 {
 	const __u32 header = family == PF_FAMILY_V4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	const void *frame = frame_start(ctx), *data_end = frame_end(ctx);
@@ -246,13 +267,13 @@ INLINE int treat_hot_of(struct xdp_md *ctx, __u8 family, __u64 *hash)
 	const struct iphdr *ipv4 = ip;
 	const struct ipv6hdr *ipv6 = ip;
 	const __u64 *words = (const __u64 *)&ipv6->saddr;
-	__u64 addresses, source = 0, rest;
+	__u64 addresses, rest;
 	const struct pf_hot_tags *tags;
 	const struct pf_hot_flow *hot;
 	__u32 length, place;
 	__u8 protocol;
 
-	/* Room for a TCP header: even the shortest frame of Ethernet has it. */
+	/* Room for a TCP header. A shorter datagram takes all the steps. */
 	if (l4 + sizeof(struct tcphdr) > data_end || is_group(&macs->destination))
 		return PF_NEXT;
 	if (family == PF_FAMILY_V4) {
@@ -265,18 +286,20 @@ INLINE int treat_hot_of(struct xdp_md *ctx, __u8 family, __u64 *hash)
 			return PF_NEXT;
 		protocol = ipv6->nexthdr;
 		addresses = words[0];
-		source = words[1];
 	}
 	if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP)
 		return PF_NEXT;
 	rest = hot_rest(*(const __u32 *)l4, protocol, family);
-	*hash = hot_hash(addresses, source, rest);
+	if (family == PF_FAMILY_V4)
+		*hash = hot_hash(addresses, 0, 0, 0, rest);
+	else
+		*hash = hot_hash(addresses, words[2], words[1], words[3], rest);
 	place = hot_place(*hash);
 	tags = hot_tags_here();
 	if (!tags || tags->tag[place] != hot_tag(*hash))
 		return PF_NEXT;
 	hot = hot_flow_at(place);
-	if (!hot || hot->addresses[0] != addresses || hot->rest != with_tick(rest) || hot->changes != changes_so_far())
+	if (!hot || hot->addresses[0] != addresses || hot->rest != rest || hot->moment != moment)
 		return PF_NEXT;
 	if (family == PF_FAMILY_V6 &&
 	    (hot->addresses[1] != words[2] || hot->addresses[2] != words[1] || hot->addresses[3] != words[3]))
@@ -293,15 +316,15 @@ INLINE int treat_hot_of(struct xdp_md *ctx, __u8 family, __u64 *hash)
 }
 
 /* Treats an untagged frame of a hot flow and answers what XDP does with it, or PF_NEXT. */
-INLINE int treat_hot(struct xdp_md *ctx, __u64 *hash)
+INLINE int treat_hot(struct xdp_md *ctx, __u64 moment, __u64 *hash)
 {
 	const __be16 *type = frame_start(ctx) + sizeof(struct mac_pair);
 
 	if (!constants.hot || (const void *)(type + 1) > frame_end(ctx))
 		return PF_NEXT;
 	if (*type == bpf_htons(ETH_P_IP))
-		return treat_hot_of(ctx, PF_FAMILY_V4, hash);
-	return *type == bpf_htons(ETH_P_IPV6) ? treat_hot_of(ctx, PF_FAMILY_V6, hash) : PF_NEXT;
+		return treat_hot_of(ctx, PF_FAMILY_V4, moment, hash);
+	return *type == bpf_htons(ETH_P_IPV6) ? treat_hot_of(ctx, PF_FAMILY_V6, moment, hash) : PF_NEXT;
 }
 
 #endif

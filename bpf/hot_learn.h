@@ -7,11 +7,8 @@
 #include "hot.h"
 
 /* Where things are in headers. */
-#define PF_IPV4_TOTAL_LENGTH 2
 #define PF_IPV4_PROTOCOL 9
-#define PF_IPV4_CHECK 10
 #define PF_IPV4_SOURCE 12
-#define PF_IPV6_PAYLOAD_LENGTH 4
 #define PF_IPV6_NEXT_HEADER 6
 #define PF_IPV6_SOURCE 8
 
@@ -43,18 +40,36 @@ INLINE __u64 hot_numbers(const struct packet *p, __u8 kind, __u32 mtu)
 	       (__u64)p->family << 56;
 }
 
+/* The sum that a checksum was made of, less a part of it (RFC 1624). */
+INLINE __u16 without(__u16 check, __u64 part)
+{
+	return fold_short((__u32)(__u16)~check + (__u16)~fold(part));
+}
+
+/* Has the frame what a flow of this kind can be learned from? udp: of the packet, which may be TCP's. */
+INLINE int can_be_learned(__u8 kind, __u8 protocol, const struct udphdr *udp, __be16 length)
+{
+	const __u8 *payload = (const __u8 *)(udp + 1);
+
+	if (protocol != IPPROTO_UDP)
+		return 1;
+	/* Else the outer checksum was not made of what varies. */
+	if (kind & PF_HOT_CHECKSUM && !has_checksum(udp, length))
+		return 0;
+	return !(kind & PF_HOT_BY_ID) || !(payload[0] & PF_QUIC_LONG);
+}
+
 /*
  * Makes a flow hot by the frame that one of its packets has become: its new start is what the next ones get, and the key is
- * behind it. A place belongs to its flow for as long as it is good, so that two flows do not take it from each other in turns.
- * Apart from the program's body, because a flow is learned once a tick.
+ * behind it. Apart from the program's body, because a place is given once a tick.
  */
-APART int learn_hot(struct xdp_md *ctx, __u64 numbers, __u32 now)
+APART int learn_hot(struct xdp_md *ctx, __u64 numbers, __u64 moment)
 {
 	const __u8 *frame = frame_start(ctx), *outer = frame + sizeof(struct ethhdr), *ip, *l4;
 	const void *data_end = frame_end(ctx);
-	__u8 kind = numbers >> 48, family = numbers >> 56;
-	__u32 size = sizeof(struct iphdr), header, length, place;
-	__u64 addresses[4] = {}, rest, hash, cid = 0;
+	__u8 kind = numbers >> 48, family = numbers >> 56, protocol;
+	__u32 size = sizeof(struct iphdr), header, place;
+	__u64 addresses[4] = {}, rest, hash;
 	struct pf_hot_tags *tags;
 	struct pf_hot_flow *hot;
 	__be16 own;
@@ -67,8 +82,10 @@ APART int learn_hot(struct xdp_md *ctx, __u64 numbers, __u32 now)
 		size = sizeof(struct ipv6hdr);
 	}
 	if (outer[size == sizeof(struct iphdr) ? PF_IPV4_PROTOCOL : PF_IPV6_NEXT_HEADER] == IPPROTO_UDP) {
-		kind |= PF_HOT_GUE;
-		size += sizeof(struct udphdr);
+		const struct udphdr *udp = (const struct udphdr *)(outer + size);
+
+		kind |= udp->check ? PF_HOT_GUE | PF_HOT_CHECKSUM : PF_HOT_GUE;
+		size += sizeof(*udp);
 	}
 	ip = outer + size;
 	header = family == PF_FAMILY_V4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
@@ -77,9 +94,7 @@ APART int learn_hot(struct xdp_md *ctx, __u64 numbers, __u32 now)
 		return 0;
 	if (family == PF_FAMILY_V4) {
 		addresses[0] = *(const __u64 *)(ip + PF_IPV4_SOURCE);
-		rest = hot_rest(*(const __u32 *)l4, ip[PF_IPV4_PROTOCOL], family);
-		own = *(const __be16 *)(ip + PF_IPV4_TOTAL_LENGTH);
-		length = bpf_ntohs(own);
+		protocol = ip[PF_IPV4_PROTOCOL];
 	} else {
 		const __u64 *words = (const __u64 *)(ip + PF_IPV6_SOURCE);
 
@@ -87,34 +102,28 @@ APART int learn_hot(struct xdp_md *ctx, __u64 numbers, __u32 now)
 		addresses[1] = words[2];
 		addresses[2] = words[1];
 		addresses[3] = words[3];
-		rest = hot_rest(*(const __u32 *)l4, ip[PF_IPV6_NEXT_HEADER], family);
-		own = *(const __be16 *)(ip + PF_IPV6_PAYLOAD_LENGTH);
-		length = header + bpf_ntohs(own);
+		protocol = ip[PF_IPV6_NEXT_HEADER];
 	}
-	if (kind & PF_HOT_BY_ID) {
-		const __u8 *payload = l4 + sizeof(struct udphdr);
-
-		if (payload[0] & PF_QUIC_LONG)
-			return 0;
-		cid = *(const __u64 *)(payload + 1);
-	}
-	hash = hot_hash(addresses[0], addresses[2], rest);
+	own = own_length(ip, family);
+	if (!can_be_learned(kind, protocol, (const struct udphdr *)l4, bpf_htons(whole_length(own, family) - header)))
+		return 0;
+	rest = hot_rest(*(const __u32 *)l4, protocol, family);
+	hash = hot_hash(addresses[0], addresses[1], addresses[2], addresses[3], rest);
 	place = hot_place(hash);
 	tags = hot_tags_here();
 	hot = hot_flow_at(place);
 	if (!tags || !hot)
 		return 0;
-	rest = with_tick(rest);
-	if (hot->changes == now && hot->rest >> 48 == rest >> 48 && (hot->rest != rest || hot->addresses[0] != addresses[0]))
-		return 0;
-	hot->changes = 0; /* good for nothing until all of it is there */
 	for (int i = 0; i < 4; i++)
 		hot->addresses[i] = addresses[i];
 	hot->rest = rest;
-	hot->cid = cid;
+	hot->moment = moment;
+	if (kind & PF_HOT_BY_ID)
+		hot->cid = *(const __u64 *)(l4 + sizeof(struct udphdr) + 1);
 	hot->vip = numbers;
 	hot->real = numbers >> 16;
 	hot->room = (__u16)(numbers >> 32) - size;
+	hot->kind = kind;
 	for (__u32 i = 0; i < sizeof(hot->header) / sizeof(__u16); i++)
 		((__u16 *)hot->header)[i] = ((const __u16 *)frame)[i];
 	if (kind & PF_HOT_OVER_V6) {
@@ -122,29 +131,23 @@ APART int learn_hot(struct xdp_md *ctx, __u64 numbers, __u32 now)
 	} else {
 		__u32 varying = own + ((__u32)outer[1] << 8);
 
-		hot->ip_sum = fold_short((__u16)~*(const __u16 *)(outer + PF_IPV4_CHECK) + (__u32)(__u16)~fold_short(varying));
+		*ready_ip_sum(hot) = without(*ready_ip_sum(hot), varying);
 	}
-	if (kind & PF_HOT_GUE) {
-		const struct udphdr *udp = (const struct udphdr *)(ip - sizeof(*udp));
+	if (kind & PF_HOT_CHECKSUM) {
+		__u16 *sum = ready_udp_sum(hot, size - sizeof(struct udphdr));
 
-		if (udp->check) {
-			__u64 varying = varying_sum((const __u32 *)ip, family, own);
-
-			kind |= PF_HOT_CHECKSUM;
-			hot->udp_sum = fold_short((__u16)~udp->check + (__u32)(__u16)~fold(varying));
-			/* Its own sum was not made of what varies. */
-			if (ip[family == PF_FAMILY_V4 ? PF_IPV4_PROTOCOL : PF_IPV6_NEXT_HEADER] == IPPROTO_UDP &&
-			    !has_checksum((const struct udphdr *)l4, bpf_htons(length - header)))
-				return 0;
-		}
+		*sum = without(*sum, varying_sum((const __u32 *)ip, family, own));
 	}
-	hot->kind = kind;
-	hot->changes = now;
 	tags->tag[place] = hot_tag(hash);
+	tags->stamp[place] = stamp_of(moment);
 	return 1;
 }
 
-/* A flow becomes hot by a packet whose tag its place has seen before: most of a flood, or of a million flows, never do. */
+/*
+ * Has a flow become hot if its place is free. A place is its flow's until the moment is over: else two flows would take it from
+ * each other in turns. So no more than all places are given in a tick, however many flows there are, and first come those
+ * whose packets come most often.
+ */
 INLINE void note_hot(struct xdp_md *ctx, const struct packet *p, const struct pf_settings *s)
 {
 	__u8 kind = hot_kind(p);
@@ -156,13 +159,13 @@ INLINE void note_hot(struct xdp_md *ctx, const struct packet *p, const struct pf
 	tags = hot_tags_here();
 	if (!tags)
 		return;
-	if (likely(tags->seen[hot_place(hash)] != hot_tag(hash)))
-		tags->seen[hot_place(hash)] = hot_tag(hash);
-	else
-		learn_hot(ctx, hot_numbers(p, kind, s->mtu), p->changes);
+	if (likely(tags->stamp[hot_place(hash)] == stamp_of(p->moment)) &&
+	    (tags->tag[hot_place(hash)] != hot_tag(hash) || kind != PF_HOT_BY_ID))
+		return;
+	learn_hot(ctx, hot_numbers(p, kind, s->mtu), p->moment);
 }
 
-/* The flow may have another real from now on. */
+/* The flow may have another real from now on: its place is free. */
 INLINE void forget_hot(const struct packet *p)
 {
 	__u64 hash = hot_hash_of(p);
@@ -171,8 +174,10 @@ INLINE void forget_hot(const struct packet *p)
 	if (!constants.hot)
 		return;
 	tags = hot_tags_here();
-	if (tags && tags->tag[hot_place(hash)] == hot_tag(hash))
-		tags->tag[hot_place(hash)] = ~hot_tag(hash);
+	if (!tags || tags->tag[hot_place(hash)] != hot_tag(hash))
+		return;
+	tags->tag[hot_place(hash)] = ~hot_tag(hash);
+	tags->stamp[hot_place(hash)] = ~stamp_of(p->moment);
 }
 
 #endif

@@ -157,7 +157,7 @@ enum pf_hot_kind {
 	PF_HOT_GUE = 1 << 1,	  /* and GUE's follows it */
 	PF_HOT_CHECKSUM = 1 << 2, /* which has a checksum */
 	PF_HOT_CACHED = 1 << 3,	  /* by the flow cache */
-	PF_HOT_BY_ID = 1 << 4,	  /* by a QUIC connection id, whose first eight bytes are cid */
+	PF_HOT_BY_ID = 1 << 4,	  /* by a QUIC connection id */
 	PF_HOT_BY_RING = 1 << 5	  /* by a ring, for the VIP has no flow cache */
 };
 
@@ -165,29 +165,28 @@ enum pf_hot_kind {
 enum pf_hot_places { PF_HOT_PLACES = 4096 };
 
 /*
- * By place the tag of the flow that is hot there, and that of the last one which was not. Apart from the flows themselves, so that
- * packets of others look at nothing that is not in the nearest cache.
+ * By place the tag of the flow that is hot there, and the stamp of the moment until which the place is its. Apart from the flows
+ * themselves, so that packets of others look at nothing that is not in the nearest cache.
  */
 struct pf_hot_tags {
 	__u16 tag[PF_HOT_PLACES];
-	__u16 seen[PF_HOT_PLACES];
+	__u16 stamp[PF_HOT_PLACES];
 };
 
 /*
  * A flow whose outer header is ready, at a place that its hash says. It holds for the packets of one tick, and until anything in the
- * maps changes. rest, from its low bits: 32 bits ports as in the packet, 8 protocol, 8 family, 16 tick.
+ * maps changes. rest, from its low bits: 32 bits ports as in the packet, 8 protocol, 8 family. moment: 32 bits pf_changes.count,
+ * which is never 0, and 16 bits of the tick: they go round in a day and a half.
  */
 struct pf_hot_flow {
 	__u64 addresses[4]; /* those of the packet, source and destination in turns by 8 bytes; IPv4: both in the first */
 	__u64 rest;
-	__u64 cid;
-	__u32 changes;	 /* pf_changes.count when it was learned; 0: not good */
+	__u64 moment;
+	__u64 cid; /* of QUIC, by which the real was found: its first eight bytes */
 	__u16 vip;	 /* number */
 	__u16 real;	 /* number */
 	__u16 room;	 /* length of the longest packet that fits */
-	__u16 ip_sum;	 /* of the outer IPv4 header without what varies: length, DSCP and ECN */
-	__u16 udp_sum;	 /* of what the outer UDP checksum covers, in the same way */
-	__u8 header[62]; /* of the frame: Ethernet, IP, UDP */
+	__u8 header[62]; /* of the frame: Ethernet, IP, UDP; for checksums the sums of what does not vary */
 	__u8 kind;	 /* enum pf_hot_kind */
 	__u8 spare[3];
 };

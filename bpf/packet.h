@@ -43,7 +43,7 @@ struct packet {
 	__u64 hash; /* of the flow; the ring may ask another one */
 	__u32 real_number;
 	__u32 use; /* enum pf_use */
-	__u32 changes; /* changes_so_far, before the packet was looked at */
+	__u64 moment; /* this_moment, before anything was looked up */
 	__u64 hot_hash; /* hot_hash of its flow; 0: no packet like it can be treated as one of a hot flow */
 };
 

@@ -162,10 +162,10 @@ INLINE int balance(struct xdp_md *ctx, struct packet *p)
 }
 
 /* One packet. Each family has its own copy of all of it, which costs room and saves every question of which one it is. */
-INLINE int treat(struct xdp_md *ctx, __u32 l3, __u8 family, __u8 *hops, __u32 now, __u64 hot_hash)
+INLINE int treat(struct xdp_md *ctx, __u32 l3, __u8 family, __u8 *hops, __u64 moment, __u64 hot_hash)
 {
 	struct packet p = {
-		.l3 = l3, .family = family, .flaw = PF_NEXT, .hops = *hops, .changes = now, .hot_hash = hot_hash
+		.l3 = l3, .family = family, .flaw = PF_NEXT, .hops = *hops, .moment = moment, .hot_hash = hot_hash
 	};
 	int verdict = classify(ctx, &p, hops);
 
@@ -177,15 +177,13 @@ INLINE int treat(struct xdp_md *ctx, __u32 l3, __u8 family, __u8 *hops, __u32 no
 SEC("xdp")
 int pilotfish(struct xdp_md *ctx)
 {
-	__u64 hot_hash = no_hash();
+	__u64 moment = this_moment(), hot_hash = no_hash();
 	__u8 hops = PF_HOPS;
-	__u32 now;
 	int action;
 
-	action = treat_hot(ctx, &hot_hash);
+	action = treat_hot(ctx, moment, &hot_hash);
 	if (action != PF_NEXT)
 		return action;
-	now = changes_so_far();
 	trace_start();
 	for (int layer = 0; layer < PF_LAYERS; layer++) {
 		__be16 ethertype = 0;
@@ -194,9 +192,9 @@ int pilotfish(struct xdp_md *ctx)
 		if (!l3)
 			return count(PF_UNREADABLE);
 		if (ethertype == bpf_htons(ETH_P_IP))
-			action = treat(ctx, l3, PF_FAMILY_V4, &hops, now, hot_hash);
+			action = treat(ctx, l3, PF_FAMILY_V4, &hops, moment, hot_hash);
 		else if (ethertype == bpf_htons(ETH_P_IPV6))
-			action = treat(ctx, l3, PF_FAMILY_V6, &hops, now, hot_hash);
+			action = treat(ctx, l3, PF_FAMILY_V6, &hops, moment, hot_hash);
 		else
 			return count(PF_NOT_IP);
 		if (likely(action != PF_AGAIN))

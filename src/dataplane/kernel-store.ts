@@ -17,7 +17,7 @@ export interface LoadedSizes {
   readonly tickMs: number;
 }
 
-/** Counted up after every change: until then hot flows go on by what was (bpf/hot.h). */
+/** Counted up after every change: until then hot flows go by what was, for the rest of their tick at most (bpf/hot.h). */
 class Changes {
   readonly #count: Uint32Array;
 
@@ -46,9 +46,9 @@ class Changes {
     }
   }
 
-  /** 0 is never a count: it marks a place without a flow. */
+  /** Nobody else writes here. 0 is no count: it is what a place has that was never taken. */
   #add(): void {
-    if (Atomics.add(this.#count, 0, 1) === 0xffff_ffff) Atomics.store(this.#count, 0, 1);
+    Atomics.store(this.#count, 0, ((this.#count[0] ?? 0) + 1) >>> 0 || 1);
   }
 }
 

@@ -257,37 +257,27 @@ export const structs = {
         "type": "u64",
         "count": 1
       },
-      "cid": {
+      "moment": {
         "offset": 40,
         "type": "u64",
         "count": 1
       },
-      "changes": {
+      "cid": {
         "offset": 48,
-        "type": "u32",
+        "type": "u64",
         "count": 1
       },
       "vip": {
-        "offset": 52,
-        "type": "u16",
-        "count": 1
-      },
-      "real": {
-        "offset": 54,
-        "type": "u16",
-        "count": 1
-      },
-      "room": {
         "offset": 56,
         "type": "u16",
         "count": 1
       },
-      "ip_sum": {
+      "real": {
         "offset": 58,
         "type": "u16",
         "count": 1
       },
-      "udp_sum": {
+      "room": {
         "offset": 60,
         "type": "u16",
         "count": 1
@@ -317,7 +307,7 @@ export const structs = {
         "type": "u16",
         "count": 4096
       },
-      "seen": {
+      "stamp": {
         "offset": 8192,
         "type": "u16",
         "count": 4096
@@ -727,4 +717,4 @@ export const maps = {
 } as const;
 
 /** Of bpf/layout.h: first 8 bytes of its SHA-256, in hex. */
-export const fingerprint = '6f94f09d2e4da7f7';
+export const fingerprint = '51ca72f04316d0ae';
