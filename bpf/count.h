@@ -21,9 +21,11 @@ INLINE void count_event(__u32 event)
 	trace_event(event);
 }
 
-INLINE void add_traffic(void *map, __u32 number, __u32 length, enum pf_use use)
+/* numbers: how many there are. */
+INLINE void add_traffic(void *map, __u32 number, __u32 numbers, __u32 length, enum pf_use use)
 {
-	struct pf_traffic *traffic = bpf_map_lookup_elem(map, &number);
+	__u32 index = bpf_get_smp_processor_id() * numbers + number;
+	struct pf_traffic *traffic = bpf_map_lookup_elem(map, &index);
 
 	if (!traffic)
 		return;
@@ -40,16 +42,16 @@ INLINE void add_traffic(void *map, __u32 number, __u32 length, enum pf_use use)
 /* What went to a real. */
 INLINE void count_traffic(const struct packet *p)
 {
-	add_traffic(&vip_traffic, p->vip->number, p->length, p->use);
-	add_traffic(&real_traffic, p->real_number, p->length, p->use);
+	add_traffic(&vip_traffic, p->vip->number, constants.vips, p->length, p->use);
+	add_traffic(&real_traffic, p->real_number, constants.reals, p->length, p->use);
 }
 
 INLINE void count_hot(const struct pf_hot_flow *hot, __u32 length)
 {
 	enum pf_use use = hot->kind & PF_HOT_CACHED ? PF_HIT : PF_UNUSED;
 
-	add_traffic(&vip_traffic, hot->vip, length, use);
-	add_traffic(&real_traffic, hot->real, length, use);
+	add_traffic(&vip_traffic, hot->vip, constants.vips, length, use);
+	add_traffic(&real_traffic, hot->real, constants.reals, length, use);
 }
 
 /* Counts the reason, and says what XDP does with the packet. */

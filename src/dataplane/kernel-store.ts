@@ -1,13 +1,16 @@
 import { RING_SLOTS } from '../core/data-plane.ts';
+import { Changes } from './changes.ts';
 import { indexKey, indexOf } from './codec.ts';
-import { maps, structs } from './layout.gen.ts';
+import { maps } from './layout.gen.ts';
 import type { Entries, MapName, MapStore, RingFill, TableName } from './map-store.ts';
 import { entryBytes } from './map-store.ts';
 import type { BpfMap, BpfObject } from './native.ts';
 import { createMap, possibleCpus, unmap } from './native.ts';
 import { tableEntries } from './perfect-hash.ts';
+import { TrafficMap } from './traffic-map.ts';
 
 const BPF_F_MMAPABLE = 1 << 10;
+const trafficMaps = ['vip_traffic', 'real_traffic'] as const;
 const RING_BYTES = RING_SLOTS * Uint16Array.BYTES_PER_ELEMENT;
 
 /** How the object was loaded, as far as it does not say so itself. */
@@ -17,47 +20,13 @@ export interface LoadedSizes {
   readonly tickMs: number;
 }
 
-/** Counted up after every change: until then hot flows go by what was, for the rest of their tick at most (bpf/hot.h). */
-class Changes {
-  readonly #count: Uint32Array;
-
-  constructor(variable: BpfMap) {
-    const { offset } = structs.pf_changes.fields.count;
-    const memory = variable.mmap();
-    variable.close();
-    this.#count = new Uint32Array(memory.buffer, memory.byteOffset + offset, 1);
-  }
-
-  /** Calls `change`; also when it fails, for it may have done a part. */
-  after<T>(change: () => T): T {
-    try {
-      return change();
-    } finally {
-      this.#add();
-    }
-  }
-
-  /** The same of one that takes its time. */
-  async afterAll<T>(change: () => Promise<T>): Promise<T> {
-    try {
-      return await change();
-    } finally {
-      this.#add();
-    }
-  }
-
-  /** Nobody else writes here. 0 is no count: it is what a place has that was never taken. */
-  #add(): void {
-    Atomics.store(this.#count, 0, ((this.#count[0] ?? 0) + 1) >>> 0 || 1);
-  }
-}
-
 /** The maps of a loaded program. */
 export class KernelMapStore implements MapStore {
   readonly cpus = possibleCpus();
   readonly tickMs: number;
   readonly #maps: ReadonlyMap<string, BpfMap>;
   readonly #changes: Changes;
+  readonly #traffic: ReadonlyMap<string, TrafficMap>;
   readonly #tableSizes: Readonly<Record<TableName, number>>;
   /** Those that were put into place last. */
   readonly #tables = new Map<TableName, BpfMap>();
@@ -68,20 +37,25 @@ export class KernelMapStore implements MapStore {
   constructor(object: BpfObject, { tables, tickMs }: LoadedSizes) {
     this.#maps = new Map(Object.keys(maps).map((name) => [name, object.map(name)]));
     this.#changes = new Changes(object.map('.data.changes'));
+    this.#traffic = new Map(trafficMaps.map((name) => [name, new TrafficMap(this.#map(name), this.cpus)]));
     this.#tableSizes = tables;
     this.tickMs = tickMs;
   }
 
   maxEntries(map: MapName | 'rings'): number {
-    return this.#map(map).info.maxEntries;
+    return this.#traffic.get(map)?.numbers ?? this.#map(map).info.maxEntries;
   }
 
   put(map: MapName, key: Uint8Array, value: Uint8Array): void {
-    this.#changes.after(() => this.#map(map).put(key, value));
+    const traffic = this.#traffic.get(map);
+    // Counters decide nothing: flows stay hot.
+    if (traffic !== undefined) traffic.put(indexOf(key), value);
+    else this.#changes.after(() => this.#map(map).put(key, value));
   }
 
   get(map: MapName, key: Uint8Array): Uint8Array | null {
-    return this.#map(map).get(key);
+    const traffic = this.#traffic.get(map);
+    return traffic === undefined ? this.#map(map).get(key) : traffic.get(indexOf(key));
   }
 
   delete(map: MapName, key: Uint8Array): boolean {

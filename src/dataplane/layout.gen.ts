@@ -495,7 +495,7 @@ export const structs = {
     }
   },
   "pf_constants": {
-    "size": 48,
+    "size": 56,
     "fields": {
       "layout_fingerprint": {
         "offset": 0,
@@ -549,6 +549,16 @@ export const structs = {
       },
       "hot": {
         "offset": 44,
+        "type": "u32",
+        "count": 1
+      },
+      "vips": {
+        "offset": 48,
+        "type": "u32",
+        "count": 1
+      },
+      "reals": {
+        "offset": 52,
         "type": "u32",
         "count": 1
       }
@@ -694,14 +704,14 @@ export const maps = {
     "valueSize": 24
   },
   "vip_traffic": {
-    "type": 6,
+    "type": 2,
     "key": "u32",
     "keySize": 4,
     "value": "pf_traffic",
     "valueSize": 40
   },
   "real_traffic": {
-    "type": 6,
+    "type": 2,
     "key": "u32",
     "keySize": 4,
     "value": "pf_traffic",
@@ -717,4 +727,4 @@ export const maps = {
 } as const;
 
 /** Of bpf/layout.h: first 8 bytes of its SHA-256, in hex. */
-export const fingerprint = '51ca72f04316d0ae';
+export const fingerprint = 'f113cbc1ec585395';

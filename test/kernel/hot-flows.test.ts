@@ -200,10 +200,13 @@ describe('a flow', () => {
     const others = elsewhere.map((to) => ofSameHash(frame, of(to)));
     expect(others.map((other) => hotPlace(other))).toEqual(others.map(() => hotPlace(frame)));
     const realBytes = (one: Uint8Array) => Buffer.from(bench.send(one).frame.subarray(38, 54)).toString('hex');
-    heat(bench, frame);
-    expect(isHot(bench, frame)).toBe(true);
-    const [one, two] = ['20010db8007700000000000000000001', '20010db8007700000000000000000002'];
-    expect([frame, ...others].map(realBytes)).toEqual([one, two, two]);
+    for (const other of others) {
+      // A new flow frees the place that its hash leads to.
+      heat(bench, frame);
+      expect(isHot(bench, frame)).toBe(true);
+      expect(realBytes(frame)).toBe('20010db8007700000000000000000001');
+      expect(realBytes(other)).toBe('20010db8007700000000000000000002');
+    }
   });
 
   it('is not learned from a datagram without a checksum where the outer one has one', async () => {

@@ -210,7 +210,7 @@ export const sendingMutations: readonly Mutation[] = [
     name: 'udp-length-trusted',
     file: 'checksum.h',
     find: 'udp->check && udp->len == length',
-    replace: 'udp->check',
+    replace: 'udp->check && (udp->len == length || udp->len)',
     breaks: 'the real drops UDP packets that carry more than their length says',
     caughtBy: by('gue', 'of UDP with something behind what its length covers'),
   },
