@@ -22,7 +22,11 @@
  */
 INLINE __u64 this_moment(void)
 {
-	return (all_ticks() & 0xffff) << 32 | changes.count;
+	__u64 moment = (all_ticks() & 0xffff) << 32 | changes.count;
+
+	/* Or else the compiler would keep both parts, too. */
+	asm volatile("" : "+r"(moment));
+	return moment;
 }
 
 /* Differs from one moment to the next, and tells that a place is taken. */
@@ -262,11 +266,12 @@ INLINE int treat_hot_of(struct xdp_md *ctx, __u8 family, __u64 moment, __u64 *ha
 {
 	const __u32 header = family == PF_FAMILY_V4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	const void *frame = frame_start(ctx), *data_end = frame_end(ctx);
+	/* Addresses by their place in the frame: of those of a header the compiler would read every half by itself. */
 	const void *ip = frame + sizeof(struct ethhdr), *l4 = ip + header;
 	const struct mac_pair *macs = frame;
 	const struct iphdr *ipv4 = ip;
 	const struct ipv6hdr *ipv6 = ip;
-	const __u64 *words = (const __u64 *)&ipv6->saddr;
+	const __u64 *words = frame + sizeof(struct ethhdr) + __builtin_offsetof(struct ipv6hdr, saddr);
 	__u64 addresses, rest;
 	const struct pf_hot_tags *tags;
 	const struct pf_hot_flow *hot;
@@ -280,7 +285,7 @@ INLINE int treat_hot_of(struct xdp_md *ctx, __u8 family, __u64 moment, __u64 *ha
 		if (*(const __u8 *)ip != 0x45 || ipv4->frag_off & bpf_htons(PF_IP_FRAGMENT))
 			return PF_NEXT;
 		protocol = ipv4->protocol;
-		addresses = *(const __u64 *)&ipv4->saddr;
+		addresses = *(const __u64 *)(frame + sizeof(struct ethhdr) + __builtin_offsetof(struct iphdr, saddr));
 	} else {
 		if ((*(const __u8 *)ip & 0xf0) != 0x60)
 			return PF_NEXT;

@@ -186,9 +186,10 @@ struct pf_hot_flow {
 	__u16 vip;	 /* number */
 	__u16 real;	 /* number */
 	__u16 room;	 /* length of the longest packet that fits */
-	__u8 header[62]; /* of the frame: Ethernet, IP, UDP; for checksums the sums of what does not vary */
 	__u8 kind;	 /* enum pf_hot_kind */
-	__u8 spare[3];
+	__u8 spare;
+	__u8 header[62]; /* of the frame: Ethernet, IP, UDP; for checksums the sums of what does not vary */
+	__u8 spare_2[2];
 };
 
 /* Counted up by user space after every change of a map, and never 0. */

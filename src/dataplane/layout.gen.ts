@@ -282,20 +282,25 @@ export const structs = {
         "type": "u16",
         "count": 1
       },
-      "header": {
-        "offset": 62,
-        "type": "u8",
-        "count": 62
-      },
       "kind": {
-        "offset": 124,
+        "offset": 62,
         "type": "u8",
         "count": 1
       },
       "spare": {
-        "offset": 125,
+        "offset": 63,
         "type": "u8",
-        "count": 3
+        "count": 1
+      },
+      "header": {
+        "offset": 64,
+        "type": "u8",
+        "count": 62
+      },
+      "spare_2": {
+        "offset": 126,
+        "type": "u8",
+        "count": 2
       }
     }
   },
@@ -727,4 +732,4 @@ export const maps = {
 } as const;
 
 /** Of bpf/layout.h: first 8 bytes of its SHA-256, in hex. */
-export const fingerprint = 'f113cbc1ec585395';
+export const fingerprint = 'a7e0970170e5d4d7';
