@@ -21,11 +21,9 @@ INLINE void count_event(__u32 event)
 	trace_event(event);
 }
 
-/* numbers: how many there are. */
-INLINE void add_traffic(void *map, __u32 number, __u32 numbers, __u32 length, enum pf_use use)
+INLINE void add_traffic(void *map, __u32 number, __u32 length, enum pf_use use)
 {
-	__u32 index = bpf_get_smp_processor_id() * numbers + number;
-	struct pf_traffic *traffic = bpf_map_lookup_elem(map, &index);
+	struct pf_traffic *traffic = bpf_map_lookup_elem(map, &number);
 
 	if (!traffic)
 		return;
@@ -42,16 +40,16 @@ INLINE void add_traffic(void *map, __u32 number, __u32 numbers, __u32 length, en
 /* What went to a real. */
 INLINE void count_traffic(const struct packet *p)
 {
-	add_traffic(&vip_traffic, p->vip->number, constants.vips, p->length, p->use);
-	add_traffic(&real_traffic, p->real_number, constants.reals, p->length, p->use);
+	add_traffic(&vip_traffic, p->vip->number, p->length, p->use);
+	add_traffic(&real_traffic, p->real_number, p->length, p->use);
 }
 
 INLINE void count_hot(const struct pf_hot_flow *hot, __u32 length)
 {
 	enum pf_use use = hot->kind & PF_HOT_CACHED ? PF_HIT : PF_UNUSED;
 
-	add_traffic(&vip_traffic, hot->vip, constants.vips, length, use);
-	add_traffic(&real_traffic, hot->real, constants.reals, length, use);
+	add_traffic(&vip_traffic, hot->vip, length, use);
+	add_traffic(&real_traffic, hot->real, length, use);
 }
 
 /* Counts the reason, and says what XDP does with the packet. */

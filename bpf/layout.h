@@ -212,8 +212,6 @@ struct pf_constants {
 	__u32 new_flows;	  /* per window and CPU: beyond it, the flow cache is read and not written */
 	__u32 too_big_answers;	  /* per window and CPU */
 	__u32 hot;		  /* 1: flows may be hot */
-	__u32 vips;		  /* numbers of VIPs, and with them of one CPU's entries in vip_traffic */
-	__u32 reals;		  /* the same of reals and real_traffic */
 };
 
 /* What may change while the program runs and is no state of a VIP, pool or real. One entry, always there. */

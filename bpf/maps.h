@@ -22,8 +22,6 @@ const volatile struct pf_constants constants = {
 	.new_flows = 500000,
 	.too_big_answers = 1000,
 	.hot = 1,
-	.vips = 1,
-	.reals = 1,
 };
 
 struct {
@@ -157,22 +155,16 @@ struct {
 	__type(value, struct pf_budget);
 } budgets SEC(".maps");
 
-/*
- * Numbers of CPU 0, then those of CPU 1, and so on. No per-CPU maps: those lead to every entry by a pointer of its own, which with many VIPs
- * is one more wait for the memory. Mappable, so that reading all of it costs no call for each.
- */
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
-	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct pf_traffic);
 } vip_traffic SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
-	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct pf_traffic);
 } real_traffic SEC(".maps");

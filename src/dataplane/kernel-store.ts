@@ -7,10 +7,8 @@ import { entryBytes } from './map-store.ts';
 import type { BpfMap, BpfObject } from './native.ts';
 import { createMap, possibleCpus, unmap } from './native.ts';
 import { tableEntries } from './perfect-hash.ts';
-import { TrafficMap } from './traffic-map.ts';
 
 const BPF_F_MMAPABLE = 1 << 10;
-const trafficMaps = ['vip_traffic', 'real_traffic'] as const;
 const RING_BYTES = RING_SLOTS * Uint16Array.BYTES_PER_ELEMENT;
 
 /** How the object was loaded, as far as it does not say so itself. */
@@ -26,7 +24,6 @@ export class KernelMapStore implements MapStore {
   readonly tickMs: number;
   readonly #maps: ReadonlyMap<string, BpfMap>;
   readonly #changes: Changes;
-  readonly #traffic: ReadonlyMap<string, TrafficMap>;
   readonly #tableSizes: Readonly<Record<TableName, number>>;
   /** Those that were put into place last. */
   readonly #tables = new Map<TableName, BpfMap>();
@@ -37,25 +34,20 @@ export class KernelMapStore implements MapStore {
   constructor(object: BpfObject, { tables, tickMs }: LoadedSizes) {
     this.#maps = new Map(Object.keys(maps).map((name) => [name, object.map(name)]));
     this.#changes = new Changes(object.map('.data.changes'));
-    this.#traffic = new Map(trafficMaps.map((name) => [name, new TrafficMap(this.#map(name), this.cpus)]));
     this.#tableSizes = tables;
     this.tickMs = tickMs;
   }
 
   maxEntries(map: MapName | 'rings'): number {
-    return this.#traffic.get(map)?.numbers ?? this.#map(map).info.maxEntries;
+    return this.#map(map).info.maxEntries;
   }
 
   put(map: MapName, key: Uint8Array, value: Uint8Array): void {
-    const traffic = this.#traffic.get(map);
-    // Counters decide nothing: flows stay hot.
-    if (traffic !== undefined) traffic.put(indexOf(key), value);
-    else this.#changes.after(() => this.#map(map).put(key, value));
+    this.#changes.after(() => this.#map(map).put(key, value));
   }
 
   get(map: MapName, key: Uint8Array): Uint8Array | null {
-    const traffic = this.#traffic.get(map);
-    return traffic === undefined ? this.#map(map).get(key) : traffic.get(indexOf(key));
+    return this.#map(map).get(key);
   }
 
   delete(map: MapName, key: Uint8Array): boolean {

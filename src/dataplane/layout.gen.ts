@@ -500,7 +500,7 @@ export const structs = {
     }
   },
   "pf_constants": {
-    "size": 56,
+    "size": 48,
     "fields": {
       "layout_fingerprint": {
         "offset": 0,
@@ -554,16 +554,6 @@ export const structs = {
       },
       "hot": {
         "offset": 44,
-        "type": "u32",
-        "count": 1
-      },
-      "vips": {
-        "offset": 48,
-        "type": "u32",
-        "count": 1
-      },
-      "reals": {
-        "offset": 52,
         "type": "u32",
         "count": 1
       }
@@ -709,14 +699,14 @@ export const maps = {
     "valueSize": 24
   },
   "vip_traffic": {
-    "type": 2,
+    "type": 6,
     "key": "u32",
     "keySize": 4,
     "value": "pf_traffic",
     "valueSize": 40
   },
   "real_traffic": {
-    "type": 2,
+    "type": 6,
     "key": "u32",
     "keySize": 4,
     "value": "pf_traffic",
@@ -732,4 +722,4 @@ export const maps = {
 } as const;
 
 /** Of bpf/layout.h: first 8 bytes of its SHA-256, in hex. */
-export const fingerprint = 'a7e0970170e5d4d7';
+export const fingerprint = 'd5ce4cdaf4fd87bb';

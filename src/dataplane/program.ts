@@ -116,10 +116,10 @@ function configure(object: BpfObject, sizes: ProgramSizes, { rate, jiffies }: Ke
   const reals = Math.min(MAX_NUMBERS, sizes.reals * HEADROOM + 1);
   const entries = {
     prefixes: (sizes.vips + (sizes.clients ?? defaultLimits.clients)) * HEADROOM,
-    vip_traffic: vips * possibleCpus(),
+    vip_traffic: vips,
     rings: sizes.pools * HEADROOM,
     reals,
-    real_traffic: reals * possibleCpus(),
+    real_traffic: reals,
     flows: buckets * possibleCpus(),
     hot_flows: hot ? enums.pf_hot_places.PF_HOT_PLACES * possibleCpus() : 1,
   };
@@ -145,8 +145,6 @@ function configure(object: BpfObject, sizes: ProgramSizes, { rate, jiffies }: Ke
       directory_mask: tables.directory - 1,
       server_id_mask: tables.server_ids - 1,
       hot: hot ? 1 : 0,
-      vips,
-      reals,
       tracing: sizes.tracing ? 1 : 0,
       egress: sizes.egress ?? 0,
       tick_shift: tickShift,
