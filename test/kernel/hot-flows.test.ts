@@ -1,19 +1,29 @@
 import fc from 'fast-check';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import type { Pool, Real, Vip } from '../../src/core/model.ts';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Pool, Vip } from '../../src/core/model.ts';
 import { indexKey } from '../../src/dataplane/codec.ts';
 import { readEvents, readReasons, readTraffic } from '../../src/dataplane/counters.ts';
 import { ethernet, etherTypes, tcp, tcpFlags, udp } from '../support/frames.ts';
 import {
   benchOf,
+  datagram,
+  flow,
   heat,
   hotPlace,
+  hotReal,
+  ID,
   inForce,
   isHot,
+  OTHER,
   ofSameHash,
+  ownBench,
+  quicPayload,
+  REAL,
   roomInTick,
   sendMarked,
   UNTIL_HOT,
+  VIP,
+  web,
 } from '../support/hot-flows.ts';
 import { pool, real, snapshot, vip } from '../support/model.ts';
 import { type Family, framed, packet } from '../support/packets.ts';
@@ -22,15 +32,11 @@ import { allowedCpus, type ProgramBench } from '../support/program-bench.ts';
 /** Flows whose outer header is ready: they go where all the steps would send them, in the same bytes, and are counted alike. */
 
 const families = [4, 6] as const;
-const VIP = { 4: '192.0.2.10', 6: '2001:db8:ffff::10' } as const;
-const REAL = { 4: '10.0.0.1', 6: '2001:db8:77::1' } as const;
-const OTHER = { 4: '10.0.0.2', 6: '2001:db8:77::2' } as const;
 
 /** By port: to reals of IPv4 or IPv6, by IPIP, GUE, and GUE without checksum. */
 const ways = families.flatMap((to) =>
   (['ipip', 'gue', 'bare'] as const).map((encap, i) => ({ to, encap, port: 100 * to + i })),
 );
-const ID = 0xabcdef;
 
 function everyWay(): { pools: Pool[]; vips: Vip[] } {
   const pools = ways.map(({ to, encap }) =>
@@ -68,10 +74,6 @@ const varied = fc.record({
   flags: fc.constantFrom(tcpFlags.ack, tcpFlags.ack | tcpFlags.psh, tcpFlags.rst, tcpFlags.fin | tcpFlags.ack, 0),
   checksum: fc.boolean(),
 });
-
-/** A QUIC packet with a short header and katran’s connection id, version 2. */
-const quicPayload = (length: number): Uint8Array =>
-  Uint8Array.of(0x40, 0x80, ID >> 16, (ID >> 8) & 0xff, ID & 0xff, 1, 2, 3, 4, ...new Uint8Array(length));
 
 function build(kind: 'tcp' | 'udp' | 'ring' | 'quic', family: Family, port: number, of: Varied): Uint8Array {
   const { length, tos, ttl, flags, checksum } = of;
@@ -149,26 +151,6 @@ describe('frames of hot flows', () => {
     });
   });
 });
-
-const web = (reals: readonly (string | Real)[] = [REAL[4]], fields: Partial<Pool> = {}) => pool('web', reals, fields);
-const flow = (from: number, flags: number = tcpFlags.ack, payload = new Uint8Array(10)) =>
-  framed(packet(VIP[4], tcp({ from, to: 80, flags, payload })));
-const datagram = (from: number, payload: Uint8Array = new Uint8Array(20)) =>
-  framed(packet(VIP[4], udp({ from, to: 80, payload })));
-
-async function ownBench(pools: readonly Pool[], vips: readonly Vip[]): Promise<ProgramBench> {
-  const bench = await benchOf(snapshot(pools, vips));
-  onTestFinished(() => bench[Symbol.dispose]());
-  await roomInTick(bench);
-  return bench;
-}
-
-/** Heats the flow up and hands back where it goes once more. */
-function hotReal(bench: ProgramBench, frame: Uint8Array): string {
-  heat(bench, frame);
-  expect(isHot(bench, frame)).toBe(true);
-  return bench.realOf(frame);
-}
 
 describe('a flow', () => {
   it(`is hot after ${UNTIL_HOT} packets: the flow cache has to know it`, async () => {
@@ -272,95 +254,6 @@ describe('a flow', () => {
     const end = performance.now() + 2 * bench.loaded.tickMs;
     while (entryTick() === before && performance.now() < end) for (let i = 0; i < 100; i++) bench.send(flow(1));
     expect(entryTick()).toBe((before + 1) & 0x3ff);
-  });
-});
-
-describe('after a change', () => {
-  const A = REAL[4];
-  const B = OTHER[4];
-  const plain = [vip('v')];
-
-  it('of the gateway’s MAC address, frames are addressed to the new one at once', async () => {
-    const bench = await ownBench([web()], plain);
-    hotReal(bench, flow(1));
-    await inForce(bench, snapshot([web()], plain), { gatewayMac: '02:00:00:00:77:77' });
-    expect(Buffer.from(bench.send(flow(1)).frame.subarray(0, 6)).toString('hex')).toBe('020000007777');
-  });
-
-  it('of the MTU, what does not fit any more is answered', async () => {
-    const bench = await ownBench([web()], plain);
-    const long = flow(1, tcpFlags.ack, new Uint8Array(1_400));
-    hotReal(bench, long);
-    await inForce(bench, snapshot([web()], plain), { mtu: 1_400 });
-    expect(bench.send(long).reason).toBe('too_big_answered');
-  });
-
-  it('of the encap, frames get the new one', async () => {
-    const bench = await ownBench([web()], plain);
-    hotReal(bench, flow(1));
-    await inForce(bench, snapshot([web([A], { encap: 'gue' })], plain));
-    expect(bench.send(flow(1)).frame[23]).toBe(17);
-  });
-
-  it('of the ring, flows that are remembered stay and are hot again; those of a VIP without flow cache go', async () => {
-    const vips = [vip('v'), vip('bare', { port: 81, flowCache: false })];
-    const bare = framed(packet(VIP[4], tcp({ from: 1, to: 81 })));
-    const bench = await ownBench([web([A])], vips);
-    expect([hotReal(bench, flow(1)), hotReal(bench, bare)]).toEqual([A, A]);
-    await inForce(bench, snapshot([web([real(A, { state: 'drain' }), B])], vips));
-    expect(bench.realOf(bare)).toBe(B);
-    expect([hotReal(bench, flow(1)), hotReal(bench, bare)]).toEqual([A, B]);
-  });
-
-  it('that drains its real, a flow stays and is hot again', async () => {
-    const bench = await ownBench([pool('web', [A])], plain);
-    hotReal(bench, flow(1));
-    await inForce(bench, snapshot([pool('web', [real(A, { state: 'drain' }), B])], plain));
-    expect(isHot(bench, flow(1))).toBe(false);
-    expect(hotReal(bench, flow(1))).toBe(A);
-    expect(bench.realOf(flow(2))).toBe(B);
-  });
-
-  it('that puts its real into maintenance, a flow goes elsewhere at once', async () => {
-    const bench = await ownBench([pool('web', [A])], plain);
-    hotReal(bench, flow(1));
-    await inForce(bench, snapshot([pool('web', [real(A, { state: 'maintenance' }), B])], plain));
-    expect(bench.realOf(flow(1))).toBe(B);
-  });
-
-  it('that removes its VIP, a flow is nobody’s', async () => {
-    const bench = await ownBench([web()], plain);
-    hotReal(bench, flow(1));
-    await inForce(bench, snapshot([web()], []));
-    expect(bench.send(flow(1)).reason).toBe('not_vip');
-  });
-
-  it('of ids, a QUIC packet goes where its id leads now', async () => {
-    const vips = [vip('q', { protocol: 'udp', quic: 'katran' })];
-    const frame = datagram(1, quicPayload(8));
-    const bench = await ownBench([pool('web', [real(A, { serverIds: [ID] }), real(B)])], vips);
-    expect(hotReal(bench, frame)).toBe(A);
-    await inForce(bench, snapshot([pool('web', [real(A), real(B, { serverIds: [ID] })])], vips));
-    expect(hotReal(bench, frame)).toBe(B);
-  });
-
-  it('that failed, too: it may have done a part', async () => {
-    const bench = await ownBench([web()], plain);
-    hotReal(bench, flow(1));
-    expect(() => bench.store.put('reals', indexKey(1_000_000), new Uint8Array(32))).toThrow();
-    expect(isHot(bench, flow(1))).toBe(false);
-  });
-
-  it('and 2^32 of them, none is taken for no flow', async () => {
-    const bench = await ownBench([web()], plain);
-    const variable = bench.loaded.object.map('.data.changes');
-    onTestFinished(() => variable.close());
-    const value = variable.get(indexKey(0)) ?? new Uint8Array();
-    new DataView(value.buffer).setUint32(0, 0xffff_ffff, true);
-    variable.put(indexKey(0), value);
-    bench.store.put('decisions', indexKey(0), new Uint8Array(32));
-    expect(new DataView((variable.get(indexKey(0)) ?? new Uint8Array()).buffer).getUint32(0, true)).toBe(1);
-    expect(hotReal(bench, flow(1))).toBe(A);
   });
 });
 

@@ -12,7 +12,7 @@ export const hotMutations: readonly Mutation[] = [
     find: ' || hot->moment != moment)',
     replace: ' || hot->moment >> 32 != moment >> 32)',
     breaks: 'for two seconds packets go on to a real in maintenance, or to a gateway that is gone',
-    caughtBy: by('hot-flows', 'of the gateway’s MAC address, frames are addressed to the new one at once'),
+    caughtBy: by('hot-flows-changes', 'of the gateway’s MAC address, frames are addressed to the new one at once'),
   },
   {
     name: 'hot-for-ever',

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Snapshot } from '../../src/core/model.ts';
+import { expect, onTestFinished } from 'vitest';
+import type { Pool, Real, Snapshot, Vip } from '../../src/core/model.ts';
 import type { HostImage } from '../../src/core/target.ts';
 import { buildTarget } from '../../src/core/target.ts';
 import { allUp } from '../../src/core/verdicts.ts';
@@ -7,10 +8,19 @@ import { indexKey } from '../../src/dataplane/codec.ts';
 import { kernelClock } from '../../src/dataplane/kernel-clock.ts';
 import { enums, structs } from '../../src/dataplane/layout.gen.ts';
 import type { ProgramSizes } from '../../src/dataplane/program.ts';
+import { tcp, tcpFlags, udp } from './frames.ts';
 import { host } from './in-force.ts';
+import { pool, snapshot } from './model.ts';
+import { framed, packet } from './packets.ts';
 import { ProgramBench, type Sent } from './program-bench.ts';
 
 /** Hot flows send packets to where all the steps would have: what tells them apart is looked at here. */
+
+export const VIP = { 4: '192.0.2.10', 6: '2001:db8:ffff::10' } as const;
+export const REAL = { 4: '10.0.0.1', 6: '2001:db8:77::1' } as const;
+export const OTHER = { 4: '10.0.0.2', 6: '2001:db8:77::2' } as const;
+/** Of a real, in QUIC packets. */
+export const ID = 0xabcdef;
 
 /** Last byte of the source MAC address of what is sent. */
 const MARKED_BYTE = 11;
@@ -19,15 +29,15 @@ const MARK = 0x99;
 /** Packets of a flow until it is hot: one that the flow cache does not know, and one to learn by. */
 export const UNTIL_HOT = 2;
 
-export async function benchOf(snapshot: Snapshot, sizes: Partial<ProgramSizes> = {}): Promise<ProgramBench> {
+export async function benchOf(state: Snapshot, sizes: Partial<ProgramSizes> = {}): Promise<ProgramBench> {
   const bench = await ProgramBench.load({ vips: 64, pools: 8, ...sizes });
-  await inForce(bench, snapshot);
+  await inForce(bench, state);
   return bench;
 }
 
 /** Brings the maps to another state. */
-export function inForce(bench: ProgramBench, snapshot: Snapshot, changed: Partial<HostImage> = {}): Promise<void> {
-  return bench.converge(buildTarget(snapshot, { ...host, ...changed }, allUp(snapshot), new Map()));
+export function inForce(bench: ProgramBench, state: Snapshot, changed: Partial<HostImage> = {}): Promise<void> {
+  return bench.converge(buildTarget(state, { ...host, ...changed }, allUp(state), new Map()));
 }
 
 /** What a test does within a second is within one tick: flows get cold with it. */
@@ -98,4 +108,30 @@ export function isHot(bench: ProgramBench, frame: Uint8Array): boolean {
 /** Sends packets of a flow until it must be hot. */
 export function heat(bench: ProgramBench, frame: Uint8Array): void {
   for (let i = 0; i < UNTIL_HOT; i++) bench.send(frame);
+}
+
+/** A QUIC packet with a short header and katran’s connection id, version 2. */
+export const quicPayload = (length: number): Uint8Array =>
+  Uint8Array.of(0x40, 0x80, ID >> 16, (ID >> 8) & 0xff, ID & 0xff, 1, 2, 3, 4, ...new Uint8Array(length));
+
+export const web = (reals: readonly (string | Real)[] = [REAL[4]], fields: Partial<Pool> = {}) =>
+  pool('web', reals, fields);
+export const flow = (from: number, flags: number = tcpFlags.ack, payload = new Uint8Array(10)) =>
+  framed(packet(VIP[4], tcp({ from, to: 80, flags, payload })));
+export const datagram = (from: number, payload: Uint8Array = new Uint8Array(20)) =>
+  framed(packet(VIP[4], udp({ from, to: 80, payload })));
+
+/** For one test, with a second or more of its tick left. */
+export async function ownBench(pools: readonly Pool[], vips: readonly Vip[]): Promise<ProgramBench> {
+  const bench = await benchOf(snapshot(pools, vips));
+  onTestFinished(() => bench[Symbol.dispose]());
+  await roomInTick(bench);
+  return bench;
+}
+
+/** Heats the flow up and hands back where it goes once more. */
+export function hotReal(bench: ProgramBench, frame: Uint8Array): string {
+  heat(bench, frame);
+  expect(isHot(bench, frame)).toBe(true);
+  return bench.realOf(frame);
 }
