@@ -61,7 +61,7 @@ INLINE int can_be_learned(__u8 kind, __u8 protocol, const struct udphdr *udp, __
 
 /*
  * Makes a flow hot by the frame that one of its packets has become: its new start is what the next ones get, and the key is
- * behind it. Apart from the program's body, because a place is given once a tick.
+ * behind it. Apart from the program's body, because a place is given once in a moment.
  */
 APART int learn_hot(struct xdp_md *ctx, __u64 numbers, __u64 moment)
 {
@@ -145,7 +145,7 @@ APART int learn_hot(struct xdp_md *ctx, __u64 numbers, __u64 moment)
 
 /*
  * Has a flow become hot if its place is free. A place is its flow's until the moment is over: else two flows would take it from
- * each other in turns. So no more than all places are given in a tick, however many flows there are, and first come those
+ * each other in turns. So no more than all places are given in a moment, however many flows there are, and first come those
  * whose packets come most often.
  */
 INLINE void note_hot(struct xdp_md *ctx, const struct packet *p, const struct pf_settings *s)
