@@ -15,6 +15,7 @@
 #include "tick.h"
 
 #define PF_MIX_4 0xd6e8feb86659fd93ULL
+#define PF_MIX_5 0xff51afd7ed558ccdULL
 
 /*
  * What a place is good for: until user space has changed a map, and for one tick. Read before the first step, so that what a packet then
@@ -49,11 +50,12 @@ INLINE __u64 hot_rest(__u32 ports, __u8 protocol, __u8 family)
 
 /*
  * Its upper bits are the place, those below tell flows of one place apart. Words as struct pf_hot_flow has them; 0 costs nothing. One
- * multiplication after the other would keep everything waiting that comes from the place; a better hash would give hardly better places.
+ * multiplication after the other would keep everything waiting that comes from the place. Not a sum: flows whose addresses and ports are
+ * numbered on would then lie in a grid.
  */
 INLINE __u64 hot_hash(__u64 first, __u64 second, __u64 third, __u64 fourth, __u64 rest)
 {
-	return (first ^ rest << 16) * PF_MIX_1 + second * PF_MIX_2 + third * PF_MIX_3 + fourth * PF_MIX_4;
+	return first * PF_MIX_1 ^ second * PF_MIX_2 ^ third * PF_MIX_3 ^ fourth * PF_MIX_4 ^ rest * PF_MIX_5;
 }
 
 INLINE __u64 hot_hash_of(const struct packet *p)

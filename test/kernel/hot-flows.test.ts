@@ -170,6 +170,21 @@ describe('a flow', () => {
     expect(isHot(bench, flow(1))).toBe(true);
   });
 
+  it('shares no place with the other flows of its network: addresses and ports that run together do not cancel out', async () => {
+    const bench = await ownBench([web()], [vip('v')]);
+    const of = (client: number, from: number) =>
+      framed(packet(VIP[4], tcp({ from, to: 80, flags: tcpFlags.ack }), { from: `10.9.0.${client}` }));
+    const numbers = Array.from({ length: 64 }, (_, i) => i);
+    const places = numbers.flatMap((client) => numbers.map((port) => hotPlace(of(client, 256 * port))));
+    expect(new Set(places.map(({ place, tag }) => place * 65_536 + tag)).size).toBe(places.length);
+    // As many of 4,096 places as chance would take.
+    expect(new Set(places.map(({ place }) => place)).size).toBeGreaterThan(0.6 * 4_096);
+    for (const frame of [of(1, 512), of(2, 256)]) {
+      heat(bench, frame);
+      expect(isHot(bench, frame)).toBe(true);
+    }
+  });
+
   it('is told from flows of the same hash by its addresses', async () => {
     const [first, ...elsewhere] = ['2001:db8:ffff::10', '2001:db8:ffff::20', '2001:db8:ffff:30::10'] as const;
     const vips = [

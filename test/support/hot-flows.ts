@@ -47,7 +47,13 @@ export async function roomInTick({ loaded }: ProgramBench): Promise<void> {
   if (left < 1_000) await sleep(left + 20);
 }
 
-const MIX = [0x9e3779b97f4a7c15n, 0xc2b2ae3d27d4eb4fn, 0x165667b19e3779f9n, 0xd6e8feb86659fd93n] as const;
+const MIX = [
+  0x9e3779b97f4a7c15n,
+  0xc2b2ae3d27d4eb4fn,
+  0x165667b19e3779f9n,
+  0xd6e8feb86659fd93n,
+  0xff51afd7ed558ccdn,
+] as const;
 const wrapped = (value: bigint): bigint => BigInt.asUintN(64, value);
 
 /** As bpf/hot.h has it. */
@@ -59,7 +65,7 @@ function hotHash(frame: Uint8Array): bigint {
   const protocol = BigInt(view.getUint8(isV4 ? 23 : 20));
   const rest = ports | (protocol << 32n) | ((isV4 ? 4n : 6n) << 40n);
   const [first, second, third, fourth] = isV4 ? [word(26), 0n, 0n, 0n] : [word(22), word(38), word(30), word(46)];
-  return wrapped((first ^ (rest << 16n)) * MIX[0] + second * MIX[1] + third * MIX[2] + fourth * MIX[3]);
+  return [first, second, third, fourth, rest].reduce((hash, word, i) => hash ^ wrapped(word * (MIX[i] ?? 0n)), 0n);
 }
 
 /** Where a flow would be hot, and what tells it from others there. */
@@ -75,8 +81,8 @@ export function ofSameHash(frame: Uint8Array, like: Uint8Array): Uint8Array {
   // The inverse of an odd number modulo 2^64, by Newton's iteration.
   let inverse: bigint = MIX[2];
   for (let i = 0; i < 6; i++) inverse = wrapped(inverse * (2n - MIX[2] * inverse));
-  const missing = wrapped(hotHash(frame) - hotHash(changed));
-  view.setBigUint64(30, wrapped(view.getBigUint64(30, true) + missing * inverse), true);
+  const missing = hotHash(frame) ^ hotHash(changed);
+  view.setBigUint64(30, wrapped((wrapped(view.getBigUint64(30, true) * MIX[2]) ^ missing) * inverse), true);
   return changed;
 }
 
