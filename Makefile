@@ -24,12 +24,16 @@ BENCH_BPF   := $(patsubst bench/bpf/%.bpf.c,build/bench/%.bpf.o,$(wildcard bench
 
 all: bpf addon dist
 
-bpf: build/pilotfish.bpf.o build/clock.bpf.o build/pass.bpf.o $(LAB_BPF) $(BENCH_BPF) src/dataplane/layout.gen.ts
+bpf: build/pilotfish.bpf.o build/pilotfish-trace.bpf.o build/clock.bpf.o build/pass.bpf.o $(LAB_BPF) $(BENCH_BPF) src/dataplane/layout.gen.ts
 
 build/pilotfish.bpf.o: bpf/pilotfish.bpf.c $(BPF_HEADERS)
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -Wpadded -fsyntax-only -x c bpf/layout.h
 	$(CLANG) $(BPF_CFLAGS) $(FINGERPRINT) -c $< -o $@
+
+build/pilotfish-trace.bpf.o: bpf/pilotfish.bpf.c $(BPF_HEADERS)
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) $(FINGERPRINT) -DPF_TRACING=1 -c $< -o $@
 
 build/clock.bpf.o build/pass.bpf.o: build/%.bpf.o: bpf/%.bpf.c
 	@mkdir -p $(@D)

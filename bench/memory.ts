@@ -85,7 +85,7 @@ function measure({ object, store }: LoadedProgram): Line[] {
     const id = store.tableId(table);
     return line(`${table}: the table`, id === null ? [] : [id]);
   });
-  const own = object.maps().map(({ name }) => line(name, [object.map(name).id]));
+  const own = object.maps().map(({ name }) => line(name.replace(/^\.data\./, ''), [object.map(name).id]));
   return [...own, ...tables, line('rings: the rings', [...store.ringIds().values()])].toSorted(
     (a, b) => b.bytes - a.bytes,
   );

@@ -20,25 +20,14 @@ INLINE int take(__u64 *window, __u32 *taken, __u32 limit)
 	return 1;
 }
 
-INLINE struct pf_budget *budget(void)
+INLINE int may_remember(struct pf_budget *budget)
 {
-	__u32 first = 0;
-
-	return bpf_map_lookup_elem(&budgets, &first);
+	return take(&budget->flow_window, &budget->new_flows, constants.new_flows);
 }
 
-INLINE int may_remember(void)
+INLINE int may_answer_too_big(struct pf_budget *budget)
 {
-	struct pf_budget *b = budget();
-
-	return b && take(&b->flow_window, &b->new_flows, constants.new_flows);
-}
-
-INLINE int may_answer_too_big(void)
-{
-	struct pf_budget *b = budget();
-
-	return b && take(&b->too_big_window, &b->too_big_answers, constants.too_big_answers);
+	return take(&budget->too_big_window, &budget->too_big_answers, constants.too_big_answers);
 }
 
 #endif

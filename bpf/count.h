@@ -7,34 +7,27 @@
 #include "packet.h"
 #include "trace.h"
 
-INLINE void add_one(void *map, __u32 index)
+INLINE struct pf_cpu_state *this_cpu(void)
 {
-	__u64 *counter = bpf_map_lookup_elem(map, &index);
+	__u32 first = 0;
 
-	if (counter)
-		(*counter)++;
+	return bpf_map_lookup_elem(&cpu_state, &first);
 }
 
-INLINE void count_event(__u32 event)
+INLINE void count_event(struct pf_cpu_state *cpu, enum pf_event event)
 {
-	add_one(&events, event);
+	cpu->events[event]++;
 	trace_event(event);
 }
 
-INLINE void add_traffic(void *map, __u32 number, __u32 length, enum pf_use use)
+INLINE void add_traffic(void *map, __u32 number, __u32 length, __u32 use)
 {
 	struct pf_traffic *traffic = bpf_map_lookup_elem(map, &number);
 
 	if (!traffic)
 		return;
-	traffic->packets++;
 	traffic->bytes += length;
-	if (likely(use == PF_HIT))
-		traffic->hits++;
-	else if (use == PF_NEW_FLOW)
-		traffic->new_flows++;
-	else if (use == PF_MISS)
-		traffic->misses++;
+	(&traffic->unused)[use & PF_MISS]++;
 }
 
 /* What went to a real. */
@@ -46,16 +39,21 @@ INLINE void count_traffic(const struct packet *p)
 
 INLINE void count_hot(const struct pf_hot_flow *hot, __u32 length)
 {
-	enum pf_use use = hot->kind & PF_HOT_CACHED ? PF_HIT : PF_UNUSED;
+	__u32 use = hot->use;
 
 	add_traffic(&vip_traffic, hot->vip, length, use);
 	add_traffic(&real_traffic, hot->real, length, use);
 }
 
 /* Counts the reason, and says what XDP does with the packet. */
-INLINE int count(__u32 reason)
+INLINE int count(struct pf_cpu_state *cpu, __u32 reason)
 {
-	add_one(&reasons, reason);
+	__u32 index = reason;
+
+	/* Or else the compiler would compare one register and count by another. */
+	asm volatile("" : "+r"(index));
+	if (index < PF_REASON_COUNT)
+		cpu->reasons[index]++;
 	trace_reason(reason);
 	if (unlikely(constants.egress && reason == PF_FORWARDED)) {
 		bpf_redirect(constants.egress, 0);

@@ -26,48 +26,34 @@ INLINE __u64 hash_address(__u64 low, __u64 high)
 /* 0: certainly not the address of a VIP or a tunnel. */
 INLINE int may_be_ours(__u64 address_hash)
 {
-	__u32 first = 0;
-	const struct pf_filter *filter = bpf_map_lookup_elem(&address_filter, &first);
-
-	return filter && (filter->word[(address_hash >> 6) & (PF_FILTER_WORDS - 1)] >> (address_hash & 63)) & 1;
+	return (address_filter.word[(address_hash >> 6) & (PF_FILTER_WORDS - 1)] >> (address_hash & 63)) & 1;
 }
 
 /*
- * The place of a key in a table of a perfect hash. The displacements of all homes are close together behind the entries, so
- * that they stay in the nearest cache however many keys there are. size: of an entry in bytes.
+ * Where the entry of a key is in a table of a perfect hash, if it is anywhere. The displacements of all homes are close together behind
+ * the entries, so that they stay in the nearest cache however many keys there are. size: of an entry in bytes.
  */
-INLINE __u32 place_of(void *table, __u64 hash, __u32 mask, __u32 size)
+INLINE const void *place_of(const void *table, __u64 hash, __u32 mask, __u32 size)
 {
-	__u32 home = (hash >> 40) & (mask / PF_PLACES_PER_HOME), per_entry = size / sizeof(__u16);
-	__u32 block = mask + 1 + home / per_entry;
-	const __u16 *displacements = bpf_map_lookup_elem(table, &block);
-	__u32 displacement = displacements ? displacements[home % per_entry] : 0;
+	const __u16 *displacements = table + (mask + 1) * size;
+	__u32 displacement = displacements[(hash >> 40) & (mask / PF_PLACES_PER_HOME)];
 
-	return ((((__u32)hash ^ (displacement * PF_PLACE_1)) * PF_PLACE_2) >> 16) & mask;
+	return table + ((((__u32)hash ^ (displacement * PF_PLACE_1)) * PF_PLACE_2 >> 16) & mask) * size;
+}
+
+/* The table in force: the one value of the one inner map. */
+INLINE const void *table_in_force(void *outer)
+{
+	__u32 first = 0;
+	void *inner = bpf_map_lookup_elem(outer, &first);
+
+	return inner ? bpf_map_lookup_elem(inner, &first) : 0;
 }
 
 /* The last four bytes of a struct pf_key as one number. */
 INLINE __u32 key_tail(__be16 port, __u8 protocol, __u8 family)
 {
 	return port | (__u32)protocol << 16 | (__u32)family << 24;
-}
-
-INLINE void *directory_in_force(void)
-{
-	__u32 first = 0;
-
-	return bpf_map_lookup_elem(&directory, &first);
-}
-
-/* Where the entry of a key is, if it is anywhere. */
-INLINE __u32 place_in_directory(void *table, __u64 address_hash, __u32 tail)
-{
-	return place_of(table, mix(address_hash ^ tail, PF_MIX_3), constants.directory_mask, sizeof(struct pf_entry));
-}
-
-INLINE const struct pf_entry *entry_at(void *table, __u32 place)
-{
-	return bpf_map_lookup_elem(table, &place);
 }
 
 INLINE int is_entry_of(const struct pf_entry *entry, __u64 low, __u64 high, __u32 tail)
@@ -90,15 +76,16 @@ APART __s64 find_prefix(__u32 scope, __u32 family, __u64 low, __u64 high)
 }
 
 /* The entry of a key. tail: the key's last four bytes. */
-INLINE const struct pf_entry *find_key(void *table, __u64 low, __u64 high, __u64 address_hash, __u32 tail)
+INLINE const struct pf_entry *find_key(const void *table, __u64 low, __u64 high, __u64 address_hash, __u32 tail)
 {
-	const struct pf_entry *entry = entry_at(table, place_in_directory(table, address_hash, tail));
+	__u64 hash = mix(address_hash ^ tail, PF_MIX_3);
+	const struct pf_entry *entry = place_of(table, hash, constants.directory_mask, sizeof(*entry));
 
-	return entry && is_entry_of(entry, low, high, tail) ? entry : 0;
+	return is_entry_of(entry, low, high, tail) ? entry : 0;
 }
 
 /* The entry of the port, or else that of the address and protocol as a whole. */
-INLINE const struct pf_entry *find_port(void *table, __u64 low, __u64 high, __u64 address_hash, __u32 tail)
+INLINE const struct pf_entry *find_port(const void *table, __u64 low, __u64 high, __u64 address_hash, __u32 tail)
 {
 	const struct pf_entry *entry = find_key(table, low, high, address_hash, tail);
 
@@ -114,7 +101,7 @@ static __attribute__((noinline)) const struct pf_entry *find_anywhere(__u64 low,
 								      __u32 tail)
 {
 	__u32 family = tail >> 24, scope = family == PF_FAMILY_V4 ? PF_SCOPE_VIPS_V4 : PF_SCOPE_VIPS_V6;
-	void *table = directory_in_force();
+	const void *table = table_in_force(&directory);
 	const struct pf_entry *entry;
 	__s64 found;
 
@@ -132,7 +119,7 @@ static __attribute__((noinline)) const struct pf_entry *find_anywhere(__u64 low,
 /* The same. Most destinations are VIPs of their own with an exact port. */
 INLINE const struct pf_entry *find_destination(__u64 low, __u64 high, __u64 address_hash, __u32 tail)
 {
-	void *table = directory_in_force();
+	const void *table = table_in_force(&directory);
 	const struct pf_entry *entry;
 
 	if (!table)

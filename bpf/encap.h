@@ -33,7 +33,7 @@ INLINE __u32 kept_tags(const struct packet *p)
  * Makes the frame longer in front and writes all of the Ethernet header but its destination. Returns where the IP
  * header starts, with size bytes that may be written; null when the driver has no room.
  */
-INLINE void *push_header(struct xdp_md *ctx, const struct packet *p, const struct pf_settings *s, __be16 ethertype,
+INLINE void *push_header(struct xdp_md *ctx, const struct packet *p, __be16 ethertype,
 			 __u32 size)
 {
 	__u32 tags = kept_tags(p), dropped = p->l3 - sizeof(struct ethhdr) - tags;
@@ -42,6 +42,7 @@ INLINE void *push_header(struct xdp_md *ctx, const struct packet *p, const struc
 
 	if ((size || dropped) && bpf_xdp_adjust_head(ctx, (int)dropped - (int)size))
 		return 0;
+	forget_address(ctx);
 	macs = frame_start(ctx);
 	if (unlikely(tags) && size) {
 		const __u64 *before = (void *)(macs + 1) + size;
@@ -53,7 +54,7 @@ INLINE void *push_header(struct xdp_md *ctx, const struct packet *p, const struc
 	ip = (void *)macs + sizeof(struct ethhdr) + (tags & 15);
 	if ((void *)(macs + 1) > frame_end(ctx) || ip + size > frame_end(ctx))
 		return 0;
-	copy_macs(macs, (const struct mac_pair *)s->gateway_mac);
+	copy_macs(macs, (const struct mac_pair *)settings.gateway_mac);
 	((__be16 *)ip)[-1] = ethertype;
 	return ip;
 }
@@ -64,9 +65,9 @@ INLINE __u8 inner_protocol(const struct packet *p)
 }
 
 /* RFC 2003 and RFC 4213, but for the id, which is 0: with DF set it means nothing (RFC 6864). Returns the sum of both addresses. */
-INLINE __u64 write_outer_ipv4(__u32 *word, const struct packet *p, const struct pf_settings *s, __u8 protocol, __u32 size)
+INLINE __u64 write_outer_ipv4(__u32 *word, const struct packet *p, __u8 protocol, __u32 size)
 {
-	__u32 source = s->outer_v4 | ((__u32)p->hash & s->outer_v4_host), destination = p->real->address[0];
+	__u32 source = settings.outer_v4 | ((__u32)p->hash & settings.outer_v4_host), destination = p->real->address[0];
 	__u64 addresses = (__u64)source + destination;
 
 	word[0] = bpf_htonl(0x45000000) | (__u32)p->tos << 8 | (__u32)bpf_htons(p->length + size) << 16;
@@ -79,17 +80,17 @@ INLINE __u64 write_outer_ipv4(__u32 *word, const struct packet *p, const struct 
 }
 
 /* RFC 2473. The flow label tells routers that look no deeper which flow it is (RFC 6438). Returns the sum of both addresses. */
-INLINE __u64 write_outer_ipv6(__u32 *word, const struct packet *p, const struct pf_settings *s, __u8 protocol, __u32 size)
+INLINE __u64 write_outer_ipv6(__u32 *word, const struct packet *p, __u8 protocol, __u32 size)
 {
 	__u32 low = (__u32)p->hash, high = (__u32)(p->hash >> 32);
 	__u64 addresses = 0;
 
 	word[0] = bpf_htonl(6u << 28 | (__u32)p->tos << 20 | (high & 0xfffff));
 	word[1] = bpf_htons(p->length + size - sizeof(struct ipv6hdr)) | (__u32)protocol << 16 | (__u32)p->hops << 24;
-	word[2] = s->outer_v6[0];
-	word[3] = s->outer_v6[1];
-	word[4] = s->outer_v6[2] | (high & s->outer_v6_host[0]);
-	word[5] = s->outer_v6[3] | (low & s->outer_v6_host[1]);
+	word[2] = settings.outer_v6[0];
+	word[3] = settings.outer_v6[1];
+	word[4] = settings.outer_v6[2] | (high & settings.outer_v6_host[0]);
+	word[5] = settings.outer_v6[3] | (low & settings.outer_v6_host[1]);
 	__builtin_memcpy(word + 6, p->real->address, sizeof(p->real->address));
 #pragma clang loop unroll(full)
 	for (int i = 2; i < 10; i++)
@@ -135,41 +136,41 @@ INLINE void write_gue(struct udphdr *udp, const struct packet *p, __u64 addresse
 	udp->check = check;
 }
 
-INLINE int encap_over_ipv4(struct xdp_md *ctx, const struct packet *p, const struct pf_settings *s, int is_gue, __u64 inner)
+INLINE int encap_over_ipv4(struct xdp_md *ctx, const struct packet *p, int is_gue, __u64 inner)
 {
 	__u32 size = sizeof(struct iphdr) + (is_gue ? sizeof(struct udphdr) : 0);
-	__u32 *ip = push_header(ctx, p, s, bpf_htons(ETH_P_IP), size);
+	__u32 *ip = push_header(ctx, p, bpf_htons(ETH_P_IP), size);
 	__u64 addresses;
 
 	if (!ip)
 		return PF_NO_HEADROOM;
-	addresses = write_outer_ipv4(ip, p, s, is_gue ? IPPROTO_UDP : inner_protocol(p), size);
+	addresses = write_outer_ipv4(ip, p, is_gue ? IPPROTO_UDP : inner_protocol(p), size);
 	if (is_gue)
 		write_gue((struct udphdr *)(ip + sizeof(struct iphdr) / 4), p, addresses, inner);
 	return PF_FORWARDED;
 }
 
-INLINE int encap_over_ipv6(struct xdp_md *ctx, const struct packet *p, const struct pf_settings *s, int is_gue, __u64 inner)
+INLINE int encap_over_ipv6(struct xdp_md *ctx, const struct packet *p, int is_gue, __u64 inner)
 {
 	__u32 size = sizeof(struct ipv6hdr) + (is_gue ? sizeof(struct udphdr) : 0);
-	__u32 *ip = push_header(ctx, p, s, bpf_htons(ETH_P_IPV6), size);
+	__u32 *ip = push_header(ctx, p, bpf_htons(ETH_P_IPV6), size);
 	__u64 addresses;
 
 	if (!ip)
 		return PF_NO_HEADROOM;
-	addresses = write_outer_ipv6(ip, p, s, is_gue ? IPPROTO_UDP : inner_protocol(p), size);
+	addresses = write_outer_ipv6(ip, p, is_gue ? IPPROTO_UDP : inner_protocol(p), size);
 	if (is_gue)
 		write_gue((struct udphdr *)(ip + sizeof(struct ipv6hdr) / 4), p, addresses, inner);
 	return PF_FORWARDED;
 }
 
 /* No outer header: the real is on the same segment. */
-INLINE int address_frame(struct xdp_md *ctx, const struct packet *p, const struct pf_settings *s)
+INLINE int address_frame(struct xdp_md *ctx, const struct packet *p)
 {
 	__be16 ethertype = p->family == PF_FAMILY_V4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
 	struct mac_pair *macs;
 
-	if (!push_header(ctx, p, s, ethertype, 0))
+	if (!push_header(ctx, p, ethertype, 0))
 		return PF_NO_HEADROOM;
 	macs = frame_start(ctx);
 	if ((void *)(macs + 1) > frame_end(ctx))
@@ -179,18 +180,18 @@ INLINE int address_frame(struct xdp_md *ctx, const struct packet *p, const struc
 }
 
 /* encap: read once, for the real may be given another one meanwhile. */
-INLINE int encap_packet(struct xdp_md *ctx, const struct packet *p, const struct pf_settings *s, __u8 encap)
+INLINE int encap_packet(struct xdp_md *ctx, const struct packet *p, __u8 encap)
 {
 	int is_gue = encap == PF_ENCAP_GUE;
 	__u64 inner = PF_NO_SUM;
 
 	if (unlikely(encap == PF_ENCAP_L2))
-		return address_frame(ctx, p, s);
+		return address_frame(ctx, p);
 	if (is_gue && p->real->gue_checksum)
 		inner = inner_sum(ctx, p);
 	if (p->real->family == PF_FAMILY_V4)
-		return is_gue ? encap_over_ipv4(ctx, p, s, 1, inner) : encap_over_ipv4(ctx, p, s, 0, 0);
-	return is_gue ? encap_over_ipv6(ctx, p, s, 1, inner) : encap_over_ipv6(ctx, p, s, 0, 0);
+		return is_gue ? encap_over_ipv4(ctx, p, 1, inner) : encap_over_ipv4(ctx, p, 0, 0);
+	return is_gue ? encap_over_ipv6(ctx, p, 1, inner) : encap_over_ipv6(ctx, p, 0, 0);
 }
 
 #endif

@@ -88,10 +88,11 @@ INLINE __u64 entry_of(const struct packet *p, const struct pf_flow_bucket *bucke
 INLINE int find_flow(struct packet *p, struct pf_flow_bucket *bucket)
 {
 	__u64 entry = entry_of(p, bucket);
-	__u32 number = entry_real(entry), now = tick();
-	const struct pf_real *real = bpf_map_lookup_elem(&reals, &number);
+	__u16 number = entry_real(entry);
+	const struct pf_real *real = &reals[number];
+	__u32 now = tick();
 
-	if (!entry || !real || real->generation != entry_generation(entry) || real->encap == PF_ENCAP_NONE)
+	if (!entry || real->generation != entry_generation(entry) || real->encap == PF_ENCAP_NONE)
 		return 0;
 	if (is_too_old(p, entry, now))
 		return 0;
@@ -104,14 +105,14 @@ INLINE int find_flow(struct packet *p, struct pf_flow_bucket *bucket)
 	return 1;
 }
 
-/* How gladly an entry is given up: its own flow's first, then an empty one, then the longest unused. */
-INLINE __u32 eviction_rank(__u64 entry, __u32 tag, __u32 now)
+/* How gladly an entry is given up: its own flow's first, then an empty one, then the longest unused. Without a branch, as in entry_of. */
+INLINE __s64 eviction_rank(__u64 entry, __u32 tag, __u32 now)
 {
-	if (!entry_real(entry))
-		return PF_TICKS + 1;
-	if (entry_tag(entry) == tag)
-		return PF_TICKS + 2;
-	return (now - entry_time(entry)) & PF_TICKS;
+	__u64 is_empty = ((__u64)entry_real(entry) - 1) >> 63, is_own = ((__u64)(entry_tag(entry) ^ tag) - 1) >> 63;
+
+	asm volatile("" : "+r"(is_empty), "+r"(is_own));
+	/* Two bits above the ten of the age. */
+	return ((now - entry_time(entry)) & PF_TICKS) | is_empty << 10 | (is_own & ~is_empty) << 11;
 }
 
 /*
@@ -120,14 +121,15 @@ INLINE __u32 eviction_rank(__u64 entry, __u32 tag, __u32 now)
  */
 INLINE __u32 place_to_take(const struct packet *p, const struct pf_flow_bucket *bucket, __u32 now)
 {
-	__u32 turn = (__u32)(p->hash >> 61), best = 0;
+	__s64 turn = p->hash >> 61, best = 0;
 
 #pragma clang loop unroll(full)
-	for (__u32 i = 0; i < PF_BUCKET_ENTRIES; i++) {
-		__u32 rank = eviction_rank(bucket->entry[i], p->hash & PF_TAG, now) * PF_BUCKET_ENTRIES | (i ^ turn);
+	for (int i = 0; i < PF_BUCKET_ENTRIES; i++) {
+		__s64 rank = eviction_rank(bucket->entry[i], p->hash & PF_TAG, now) * PF_BUCKET_ENTRIES | (i ^ turn);
+		__s64 ahead = best - rank, is_behind = ahead >> 63; /* all bits or none */
 
-		if (rank > best)
-			best = rank;
+		asm volatile("" : "+r"(is_behind));
+		best -= ahead & is_behind;
 	}
 	return (best ^ turn) & (PF_BUCKET_ENTRIES - 1);
 }
@@ -136,8 +138,8 @@ INLINE void remember_flow(struct packet *p, struct pf_flow_bucket *bucket)
 {
 	__u32 now = tick();
 
-	if (unlikely(!may_remember())) {
-		count_event(PF_EVENT_FLOOD);
+	if (unlikely(!may_remember(&p->cpu->budget))) {
+		count_event(p->cpu, PF_EVENT_FLOOD);
 		return;
 	}
 	bucket->entry[place_to_take(p, bucket, now)] = flow_entry(p, now);

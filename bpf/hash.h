@@ -14,51 +14,51 @@ INLINE __u64 hash_word(__u64 hash, __u64 word, __u64 key)
 }
 
 /* Modes 5-tuple and address pair, which has no ports. */
-INLINE __u64 hash_flow(const struct packet *p, const struct pf_settings *s, __u64 mode)
+INLINE __u64 hash_flow(const struct packet *p, __u64 mode)
 {
 	__u64 last = (mode == HASH_PAIR ? 0 : p->ports) | (__u64)p->protocol << 32;
-	__u64 hash = hash_word(s->hash_key[0] ^ mode, p->addresses[0], s->hash_key[1]);
+	__u64 hash = hash_word(settings.hash_key[0] ^ mode, p->addresses[0], settings.hash_key[1]);
 
 	if (p->family == PF_FAMILY_V4) {
-		hash = hash_word(hash, last, s->hash_key[2]);
+		hash = hash_word(hash, last, settings.hash_key[2]);
 	} else {
-		hash = hash_word(hash, p->addresses[1], s->hash_key[2]);
-		hash = hash_word(hash, p->addresses[2], s->hash_key[3]);
-		hash = hash_word(hash, p->addresses[3], s->hash_key[4]);
-		hash = hash_word(hash, last, s->hash_key[5]);
+		hash = hash_word(hash, p->addresses[1], settings.hash_key[2]);
+		hash = hash_word(hash, p->addresses[2], settings.hash_key[3]);
+		hash = hash_word(hash, p->addresses[3], settings.hash_key[4]);
+		hash = hash_word(hash, last, settings.hash_key[5]);
 	}
-	return hash_word(hash, 0, s->hash_key[6]);
+	return hash_word(hash, 0, settings.hash_key[6]);
 }
 
-INLINE __u64 hash_source(const struct packet *p, const struct pf_settings *s)
+INLINE __u64 hash_source(const struct packet *p)
 {
-	__u64 hash = s->hash_key[0] ^ HASH_SOURCE;
+	__u64 hash = settings.hash_key[0] ^ HASH_SOURCE;
 
 	if (p->family == PF_FAMILY_V4) {
-		hash = hash_word(hash, (__u32)p->addresses[0], s->hash_key[1]);
+		hash = hash_word(hash, (__u32)p->addresses[0], settings.hash_key[1]);
 	} else {
-		hash = hash_word(hash, p->addresses[0], s->hash_key[1]);
-		hash = hash_word(hash, p->addresses[2], s->hash_key[2]);
-		hash = hash_word(hash, 0, s->hash_key[3]); /* else the last bytes take part in too little */
+		hash = hash_word(hash, p->addresses[0], settings.hash_key[1]);
+		hash = hash_word(hash, p->addresses[2], settings.hash_key[2]);
+		hash = hash_word(hash, 0, settings.hash_key[3]); /* else the last bytes take part in too little */
 	}
-	return hash_word(hash, 0, s->hash_key[6]);
+	return hash_word(hash, 0, settings.hash_key[6]);
 }
 
-INLINE __u64 hash_port(const struct packet *p, const struct pf_settings *s)
+INLINE __u64 hash_port(const struct packet *p)
 {
 	__u64 word = p->ports >> 16 | (__u64)p->protocol << 32;
-	__u64 hash = hash_word(s->hash_key[0] ^ HASH_PORT, word, s->hash_key[1]);
+	__u64 hash = hash_word(settings.hash_key[0] ^ HASH_PORT, word, settings.hash_key[1]);
 
-	return hash_word(hash, 0, s->hash_key[6]);
+	return hash_word(hash, 0, settings.hash_key[6]);
 }
 
 /* The hash that chooses the ring slot: the flow's own, unless the VIP asks for less. */
-INLINE __u64 hash_for_ring(const struct packet *p, const struct pf_settings *s)
+INLINE __u64 hash_for_ring(const struct packet *p)
 {
-	if (unlikely(p->vip->flags & PF_HASH_SOURCE))
-		return hash_source(p, s);
-	if (unlikely(p->vip->flags & PF_HASH_PORT))
-		return hash_port(p, s);
+	if (unlikely(p->flags & PF_HASH_SOURCE))
+		return hash_source(p);
+	if (unlikely(p->flags & PF_HASH_PORT))
+		return hash_port(p);
 	return p->hash;
 }
 

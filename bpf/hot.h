@@ -11,7 +11,7 @@
 #include "count.h"
 #include "directory.h"
 #include "identifier.h"
-#include "parse.h"
+#include "plain.h"
 #include "tick.h"
 
 #define PF_MIX_4 0xd6e8feb86659fd93ULL
@@ -23,7 +23,7 @@
  */
 INLINE __u64 this_moment(void)
 {
-	__u64 moment = (all_ticks() & 0xffff) << 32 | changes.count;
+	__u64 moment = all_ticks() << 32 | changes.count;
 
 	/* Or else the compiler would keep both parts, too. */
 	asm volatile("" : "+r"(moment));
@@ -34,12 +34,6 @@ INLINE __u64 this_moment(void)
 INLINE __u16 stamp_of(__u64 moment)
 {
 	return moment + (moment >> 32);
-}
-
-/* 0, but not to the verifier: it would follow packets with a hash and those without one by themselves. */
-INLINE __u64 no_hash(void)
-{
-	return changes.zero;
 }
 
 /* What a flow is known by beside its addresses. */
@@ -77,13 +71,6 @@ INLINE __u32 hot_place(__u64 hash)
 	return hash >> 52 & (PF_HOT_PLACES - 1);
 }
 
-INLINE struct pf_hot_tags *hot_tags_here(void)
-{
-	__u32 first = 0;
-
-	return bpf_map_lookup_elem(&hot_tags, &first);
-}
-
 INLINE struct pf_hot_flow *hot_flow_at(__u32 place)
 {
 	__u32 index = bpf_get_smp_processor_id() * PF_HOT_PLACES + place;
@@ -113,8 +100,7 @@ INLINE void *push_ready(struct xdp_md *ctx, const struct pf_hot_flow *hot, const
 
 	if (bpf_xdp_adjust_head(ctx, -size))
 		return 0;
-	/* Or else the compiler would keep the address of data_end, which the verifier refuses. */
-	asm volatile("" : "+r"(ctx));
+	forget_address(ctx);
 	frame = frame_start(ctx);
 	if ((void *)frame + bytes + header > frame_end(ctx))
 		return 0;
@@ -126,24 +112,6 @@ INLINE void *push_ready(struct xdp_md *ctx, const struct pf_hot_flow *hot, const
 	if (bytes & 2)
 		((__u16 *)frame)[bytes / 2 - 1] = ((const __u16 *)ready)[bytes / 2 - 1];
 	return frame;
-}
-
-INLINE __be16 own_length(const void *ip, __u8 family)
-{
-	return family == PF_FAMILY_V4 ? ((const struct iphdr *)ip)->tot_len : ((const struct ipv6hdr *)ip)->payload_len;
-}
-
-INLINE __u32 whole_length(__be16 own, __u8 family)
-{
-	return bpf_ntohs(own) + (family == PF_FAMILY_V4 ? 0 : sizeof(struct ipv6hdr));
-}
-
-/* DSCP and ECN, as IPv4 and as IPv6 has them. */
-INLINE __u8 class_for_ipv4(const void *ip, __u8 family)
-{
-	const struct ipv6hdr *ipv6 = ip;
-
-	return family == PF_FAMILY_V4 ? ((const struct iphdr *)ip)->tos : ipv6->priority << 4 | ipv6->flow_lbl[0] >> 4;
 }
 
 INLINE __be32 class_for_ipv6(const void *ip, __u8 family)
@@ -211,7 +179,7 @@ INLINE __u32 send_as(struct xdp_md *ctx, const struct pf_hot_flow *hot, __u8 fam
 	if (is_v6)
 		finish_ipv6(ip, hot, length + size, class_for_ipv6(ip + size, family));
 	else
-		finish_ipv4(ip, hot, length + size, own, class_for_ipv4(ip + size, family));
+		finish_ipv4(ip, hot, length + size, own, traffic_class(ip + size, family));
 	if (is_gue)
 		finish_gue(ip + outer, hot, outer, length + sizeof(struct udphdr), varying_sum(ip + size, family, own));
 	return length;
@@ -253,85 +221,66 @@ INLINE int is_same_id(const struct pf_hot_flow *hot, const struct udphdr *udp, _
 	       *(const __u64 *)(payload + 1) == hot->cid;
 }
 
-/* Is a packet of the flow like those that the header is ready for? length: of the IP packet; header: of its IP header. */
-INLINE int is_like_it(const struct pf_hot_flow *hot, const void *l4, __u8 protocol, __u32 length, const __u32 header)
+/* Is a packet of the flow like those that the header is ready for? */
+INLINE int is_like_it(const struct pf_hot_flow *hot, const struct packet *p, const void *frame)
 {
-	if (protocol == IPPROTO_TCP)
-		return length >= header + sizeof(struct tcphdr) && !(((const __u8 *)l4)[PF_TCP_FLAGS] & PF_TCP_SYN);
-	if (length < header + sizeof(struct udphdr) || (hot->kind & PF_HOT_BY_ID && !is_same_id(hot, l4, length - header)))
+	const struct udphdr *udp = frame + sizeof(struct ethhdr) + p->l4;
+	__u32 length = p->length - p->l4;
+
+	if (p->length > hot->room || p->tcp_flags & PF_TCP_SYN)
 		return 0;
-	return !(hot->kind & PF_HOT_CHECKSUM) || has_checksum(l4, bpf_htons(length - header));
+	if (likely(!(hot->kind & PF_HOT_UDP)))
+		return 1;
+	if (hot->kind & PF_HOT_BY_ID && !is_same_id(hot, udp, length))
+		return 0;
+	return !(hot->kind & PF_HOT_CHECKSUM) || has_checksum(udp, bpf_htons(length));
 }
 
-/* Treats a packet of one family, or answers PF_NEXT: then all the steps have to. hash is set if packets like this one may be of a hot flow. */
-INLINE int treat_hot_of(struct xdp_md *ctx, __u8 family, __u64 moment, __u64 *hash)
+/* Has a hot flow the key of the packet? */
+INLINE int is_of(const struct pf_hot_flow *hot, const struct packet *p, __u64 rest)
 {
-	const __u32 header = family == PF_FAMILY_V4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
-	const void *frame = frame_start(ctx), *data_end = frame_end(ctx);
-	/* Addresses by their place in the frame: of those of a header the compiler would read every half by itself. */
-	const void *ip = frame + sizeof(struct ethhdr), *l4 = ip + header;
-	const struct mac_pair *macs = frame;
-	const struct iphdr *ipv4 = ip;
-	const struct ipv6hdr *ipv6 = ip;
-	const __u64 *words = frame + sizeof(struct ethhdr) + __builtin_offsetof(struct ipv6hdr, saddr);
-	__u64 addresses, rest;
-	const struct pf_hot_tags *tags;
-	const struct pf_hot_flow *hot;
-	__u32 length, place;
-	__u8 protocol;
+	if (hot->addresses[0] != p->addresses[0] || hot->rest != rest)
+		return 0;
+	return p->family == PF_FAMILY_V4 || (hot->addresses[1] == p->addresses[1] && hot->addresses[2] == p->addresses[2] &&
+					     hot->addresses[3] == p->addresses[3]);
+}
 
-	/* Room for a TCP header. A shorter datagram takes all the steps. */
-	if (l4 + sizeof(struct tcphdr) > data_end || is_group(&macs->destination))
+/*
+ * Treats a plain packet of a hot flow and answers what XDP does with it, or PF_NEXT: then the steps have to. A place is its flow's until
+ * the moment is over, or two flows would take it from each other in turns. So no more than all places are given in a moment, however
+ * many flows there are, and first come those whose packets come most often.
+ */
+INLINE int treat_hot(struct xdp_md *ctx, struct packet *p, const void *frame)
+{
+	const struct pf_hot_flow *hot = 0;
+	__u32 length, place, owner;
+	__u64 rest;
+
+	if (!constants.hot)
 		return PF_NEXT;
-	if (family == PF_FAMILY_V4) {
-		if (*(const __u8 *)ip != 0x45 || ipv4->frag_off & bpf_htons(PF_IP_FRAGMENT))
-			return PF_NEXT;
-		protocol = ipv4->protocol;
-		addresses = *(const __u64 *)(frame + sizeof(struct ethhdr) + __builtin_offsetof(struct iphdr, saddr));
-	} else {
-		if ((*(const __u8 *)ip & 0xf0) != 0x60)
-			return PF_NEXT;
-		protocol = ipv6->nexthdr;
-		addresses = words[0];
+	read_anew(frame);
+	read_flow(p, frame);
+	rest = hot_rest(p->ports, p->protocol, p->family);
+	p->hot_hash = hot_hash(p->addresses[0], p->addresses[1], p->addresses[2], p->addresses[3], rest);
+	place = hot_place(p->hot_hash);
+	owner = p->cpu->owners[place];
+	p->may_be_hot = owner >> 16 ^ stamp_of(p->moment);
+	if ((__u16)owner == hot_tag(p->hot_hash))
+		hot = hot_flow_at(place);
+	read_anew(frame);
+	read_flow(p, frame);
+	if (!hot || !is_of(hot, p, rest))
+		return PF_NEXT;
+	if (hot->moment != p->moment || !is_like_it(hot, p, frame)) {
+		p->may_be_hot = veil(1);
+		return PF_NEXT;
 	}
-	if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP)
-		return PF_NEXT;
-	rest = hot_rest(*(const __u32 *)l4, protocol, family);
-	if (family == PF_FAMILY_V4)
-		*hash = hot_hash(addresses, 0, 0, 0, rest);
-	else
-		*hash = hot_hash(addresses, words[2], words[1], words[3], rest);
-	place = hot_place(*hash);
-	tags = hot_tags_here();
-	if (!tags || tags->tag[place] != hot_tag(*hash))
-		return PF_NEXT;
-	hot = hot_flow_at(place);
-	if (!hot || hot->addresses[0] != addresses || hot->rest != rest || hot->moment != moment)
-		return PF_NEXT;
-	if (family == PF_FAMILY_V6 &&
-	    (hot->addresses[1] != words[2] || hot->addresses[2] != words[1] || hot->addresses[3] != words[3]))
-		return PF_NEXT;
-	length = whole_length(own_length(ip, family), family);
-	if (length > hot->room || ip + length > data_end || !is_like_it(hot, l4, protocol, length, header))
-		return PF_NEXT;
-	length = send_ready(ctx, hot, family);
-	if (!length)
-		return PF_NEXT;
+	length = send_ready(ctx, hot, p->family);
 	trace_hot(hot);
+	if (!length)
+		return count(p->cpu, PF_NO_HEADROOM);
 	count_hot(hot, length);
-	return count(PF_FORWARDED);
-}
-
-/* Treats an untagged frame of a hot flow and answers what XDP does with it, or PF_NEXT. */
-INLINE int treat_hot(struct xdp_md *ctx, __u64 moment, __u64 *hash)
-{
-	const __be16 *type = frame_start(ctx) + sizeof(struct mac_pair);
-
-	if (!constants.hot || (const void *)(type + 1) > frame_end(ctx))
-		return PF_NEXT;
-	if (*type == bpf_htons(ETH_P_IP))
-		return treat_hot_of(ctx, PF_FAMILY_V4, moment, hash);
-	return *type == bpf_htons(ETH_P_IPV6) ? treat_hot_of(ctx, PF_FAMILY_V6, moment, hash) : PF_NEXT;
+	return count(p->cpu, PF_FORWARDED);
 }
 
 #endif

@@ -18,7 +18,7 @@
  */
 INLINE __u8 hot_kind(const struct packet *p)
 {
-	__u32 flags = p->vip->flags;
+	__u32 flags = p->flags;
 
 	if (flags & (PF_PAIR | PF_TCP_ID | PF_UDP_STABLE))
 		return 0;
@@ -28,7 +28,7 @@ INLINE __u8 hot_kind(const struct packet *p)
 		return 0;
 	if (p->use == PF_HIT)
 		return PF_HOT_CACHED;
-	return flags & PF_NO_CACHE && !constants.tracing ? PF_HOT_BY_RING : 0;
+	return flags & PF_NO_CACHE && !PF_TRACING ? PF_HOT_BY_RING : 0;
 }
 
 /* What learn_hot is told beside the frame, in one number. */
@@ -70,7 +70,7 @@ APART int learn_hot(struct xdp_md *ctx, __u64 numbers, __u64 moment)
 	__u8 kind = numbers >> 48, family = numbers >> 56, protocol;
 	__u32 size = sizeof(struct iphdr), header, place;
 	__u64 addresses[4] = {}, rest, hash;
-	struct pf_hot_tags *tags;
+	struct pf_cpu_state *cpu = this_cpu();
 	struct pf_hot_flow *hot;
 	__be16 own;
 
@@ -110,9 +110,8 @@ APART int learn_hot(struct xdp_md *ctx, __u64 numbers, __u64 moment)
 	rest = hot_rest(*(const __u32 *)l4, protocol, family);
 	hash = hot_hash(addresses[0], addresses[1], addresses[2], addresses[3], rest);
 	place = hot_place(hash);
-	tags = hot_tags_here();
 	hot = hot_flow_at(place);
-	if (!tags || !hot)
+	if (!cpu || !hot)
 		return 0;
 	for (int i = 0; i < 4; i++)
 		hot->addresses[i] = addresses[i];
@@ -123,7 +122,8 @@ APART int learn_hot(struct xdp_md *ctx, __u64 numbers, __u64 moment)
 	hot->vip = numbers;
 	hot->real = numbers >> 16;
 	hot->room = (__u16)(numbers >> 32) - size;
-	hot->kind = kind;
+	hot->kind = protocol == IPPROTO_UDP ? kind | PF_HOT_UDP : kind;
+	hot->use = kind & PF_HOT_CACHED ? PF_HIT : PF_UNUSED;
 	for (__u32 i = 0; i < sizeof(hot->header) / sizeof(__u16); i++)
 		((__u16 *)hot->header)[i] = ((const __u16 *)frame)[i];
 	if (kind & PF_HOT_OVER_V6) {
@@ -138,46 +138,30 @@ APART int learn_hot(struct xdp_md *ctx, __u64 numbers, __u64 moment)
 
 		*sum = without(*sum, varying_sum((const __u32 *)ip, family, own));
 	}
-	tags->tag[place] = hot_tag(hash);
-	tags->stamp[place] = stamp_of(moment);
+	cpu->owners[place] = hot_tag(hash) | (__u32)stamp_of(moment) << 16;
 	return 1;
 }
 
-/*
- * Has a flow become hot if its place is free. A place is its flow's until the moment is over: else two flows would take it from
- * each other in turns. So no more than all places are given in a moment, however many flows there are, and first come those
- * whose packets come most often.
- */
-INLINE void note_hot(struct xdp_md *ctx, const struct packet *p, const struct pf_settings *s)
+/* Has the flow become hot, if its place is free or its own: a QUIC connection may have another id now. */
+INLINE void note_hot(struct xdp_md *ctx, const struct packet *p)
 {
-	__u8 kind = hot_kind(p);
-	__u64 hash = p->hot_hash;
-	struct pf_hot_tags *tags;
+	__u8 kind;
 
-	if (!constants.hot || !hash || !kind)
+	if (likely(!p->may_be_hot))
 		return;
-	tags = hot_tags_here();
-	if (!tags)
-		return;
-	if (likely(tags->stamp[hot_place(hash)] == stamp_of(p->moment)) &&
-	    (tags->tag[hot_place(hash)] != hot_tag(hash) || kind != PF_HOT_BY_ID))
-		return;
-	learn_hot(ctx, hot_numbers(p, kind, s->mtu), p->moment);
+	kind = hot_kind(p);
+	if (kind)
+		learn_hot(ctx, hot_numbers(p, kind, settings.mtu), p->moment);
 }
 
 /* The flow may have another real from now on: its place is free. */
 INLINE void forget_hot(const struct packet *p)
 {
-	__u64 hash = hot_hash_of(p);
-	struct pf_hot_tags *tags;
+	__u64 hash = p->plain ? p->hot_hash : hot_hash_of(p);
+	__u32 *owner = &p->cpu->owners[hot_place(hash)];
 
-	if (!constants.hot)
-		return;
-	tags = hot_tags_here();
-	if (!tags || tags->tag[hot_place(hash)] != hot_tag(hash))
-		return;
-	tags->tag[hot_place(hash)] = ~hot_tag(hash);
-	tags->stamp[hot_place(hash)] = ~stamp_of(p->moment);
+	if (constants.hot && (__u16)*owner == hot_tag(hash))
+		*owner = (__u16)~hot_tag(hash) | (__u32)(__u16)~stamp_of(p->moment) << 16;
 }
 
 #endif

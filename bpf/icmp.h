@@ -94,16 +94,13 @@ INLINE int answer_echo_ipv4(struct xdp_md *ctx, struct packet *p)
 	struct iphdr *ip = at(ctx, p, 0);
 	struct echo *echo = (struct echo *)(ip + 1);
 	__u16 check;
-	__be32 client;
 
 	if ((void *)(echo + 1) > frame_end(ctx))
 		return PF_MALFORMED;
 	check = echo_reply_checksum(ctx, p, echo->checksum);
 	echo->type = ICMPV4_ECHO_REPLY;
 	echo->checksum = check;
-	client = ip->saddr;
-	ip->saddr = ip->daddr;
-	ip->daddr = client;
+	*(__u64 *)&ip->saddr = p->addresses[0] << 32 | p->addresses[0] >> 32;
 	ip->check = updated_checksum(ip->check, ip->ttl, PF_HOPS);
 	ip->ttl = PF_HOPS;
 	swap_macs(ctx);
@@ -114,15 +111,16 @@ INLINE int answer_echo_ipv6(struct xdp_md *ctx, struct packet *p)
 {
 	struct ipv6hdr *ip = at(ctx, p, 0);
 	struct echo *echo = at(ctx, p, p->l4);
-	struct in6_addr client;
+	__u64 *words = (__u64 *)&ip->saddr;
 
 	if ((void *)(ip + 1) > frame_end(ctx) || (void *)(echo + 1) > frame_end(ctx))
 		return PF_MALFORMED;
 	echo->type = ICMPV6_ECHO_REPLY;
 	echo->checksum = updated_checksum(echo->checksum, ICMPV6_ECHO_REQUEST, ICMPV6_ECHO_REPLY);
-	client = ip->saddr;
-	ip->saddr = ip->daddr;
-	ip->daddr = client;
+	words[0] = p->addresses[1];
+	words[1] = p->addresses[3];
+	words[2] = p->addresses[0];
+	words[3] = p->addresses[2];
 	ip->hop_limit = PF_HOPS;
 	swap_macs(ctx);
 	return PF_ECHO_ANSWERED;
@@ -184,16 +182,28 @@ INLINE int is_error(const struct packet *p, __u8 type)
 	return type == ICMPV4_UNREACHABLE || type == ICMPV4_TIME_EXCEEDED || type == ICMPV4_PARAMETER_PROBLEM;
 }
 
-/* address: the entry for ICMP of the packet's destination. Sets entry to the VIP of the flow that the packet is about. */
-INLINE int treat_icmp(struct xdp_md *ctx, struct packet *p, const struct pf_entry **entry)
+/* address: the entry for ICMP of the packet's destination. PF_NEXT: it is not a request that is answered. */
+INLINE int answer_echo(struct xdp_md *ctx, struct packet *p, const struct pf_entry *address)
 {
 	const struct echo *icmp = at(ctx, p, p->l4);
-	int is_v4 = p->family == PF_FAMILY_V4;
 
 	if ((const void *)(icmp + 1) > frame_end(ctx))
 		return PF_MALFORMED;
-	if (is_echo_request(p, icmp) && (*entry)->flags & PF_ECHO && may_answer(ctx, p))
-		return is_v4 ? answer_echo_ipv4(ctx, p) : answer_echo_ipv6(ctx, p);
+	if (!is_echo_request(p, icmp) || !(address->flags & PF_ECHO) || !may_answer(ctx, p))
+		return PF_NEXT;
+	return p->family == PF_FAMILY_V4 ? answer_echo_ipv4(ctx, p) : answer_echo_ipv6(ctx, p);
+}
+
+/* entry: for ICMP, of the packet's destination. Sets it to the VIP of the flow that the packet is about. */
+INLINE int treat_icmp(struct xdp_md *ctx, struct packet *p, const struct pf_entry **entry)
+{
+	const struct echo *icmp = at(ctx, p, p->l4);
+	int is_v4 = p->family == PF_FAMILY_V4, verdict = answer_echo(ctx, p, *entry);
+
+	if (verdict != PF_NEXT)
+		return verdict;
+	if ((const void *)(icmp + 1) > frame_end(ctx))
+		return PF_MALFORMED;
 	if (!is_error(p, icmp->type) || !(is_v4 ? read_quoted_ipv4(ctx, p) : read_quoted_ipv6(ctx, p)))
 		return PF_ICMP_OTHER;
 	*entry = find_anywhere(p->destination[0], p->destination[1], p->address_hash, destination_tail(p));

@@ -65,7 +65,7 @@ INLINE __s64 quic_id(struct xdp_md *ctx, const struct packet *p)
 		    (const void *)(cid + PF_QUIC_CID_LEAST) > data_end)
 			return PF_NO_ID;
 	}
-	if (p->vip->flags & PF_QUIC)
+	if (p->flags & PF_QUIC)
 		return id_of_katran(cid);
 	return cid[0] >= PF_QUIC_LB_NONE ? PF_NO_ID : id_32(cid + 1);
 }
@@ -114,29 +114,27 @@ APART __s64 tcp_id(struct xdp_md *ctx, __u32 tcp, __u32 length)
 APART __u32 find_server_id(__u32 pool, __u32 id)
 {
 	__u64 hash = mix(mix(((__u64)pool << 32) | id, PF_MIX_1), PF_MIX_2);
-	__u32 first = 0, place;
-	void *table = bpf_map_lookup_elem(&server_ids, &first);
+	const void *table = table_in_force(&server_ids);
 	const struct pf_server_id *entry;
 
 	if (!table)
 		return 0;
-	place = place_of(table, hash, constants.server_id_mask, sizeof(*entry));
-	entry = bpf_map_lookup_elem(table, &place);
-	return entry && entry->id == id && entry->pool == pool ? entry->real : 0;
+	entry = place_of(table, hash, constants.server_id_mask, sizeof(*entry));
+	return entry->id == id && entry->pool == pool ? entry->real : 0;
 }
 
 /* Sets the packet's real by an id; 0 if there is none, or no real of the VIP has it. */
 INLINE int use_id(struct packet *p, __s64 id, __u32 path)
 {
-	__u32 number;
 	const struct pf_real *real;
+	__u16 number;
 
 	if (id == PF_NO_ID)
 		return 0;
 	number = find_server_id(p->vip->pool, id);
-	real = bpf_map_lookup_elem(&reals, &number);
-	if (!number || !real || real->encap == PF_ENCAP_NONE) {
-		count_event(PF_EVENT_UNKNOWN_ID);
+	real = &reals[number];
+	if (!number || real->encap == PF_ENCAP_NONE) {
+		count_event(p->cpu, PF_EVENT_UNKNOWN_ID);
 		return 0;
 	}
 	p->real_number = number;
@@ -148,7 +146,7 @@ INLINE int use_id(struct packet *p, __s64 id, __u32 path)
 
 INLINE int find_by_id(struct xdp_md *ctx, struct packet *p)
 {
-	__u32 flags = p->vip->flags;
+	__u32 flags = p->flags;
 
 	if (likely(!(flags & (PF_QUIC | PF_QUIC_LB | PF_TCP_ID | PF_UDP_STABLE))) || p->fragment || p->icmp)
 		return 0;

@@ -17,6 +17,9 @@ enum pf_ring_size { PF_RING_SLOTS = 65537 };
 /* Bits of the address filter, a power of two. */
 enum pf_filter_size { PF_FILTER_BITS = 65536, PF_FILTER_WORDS = 1024 };
 
+/* VIPs, pools and reals each have numbers of 16 bits. */
+enum pf_numbers { PF_NUMBERS = 65536 };
+
 /* PF_FAMILY_PREFIX: word 0 of the address is the number of a VIP's prefix, as the map prefixes has it. */
 enum pf_family { PF_FAMILY_NONE = 0, PF_FAMILY_PREFIX = 1, PF_FAMILY_V4 = 4, PF_FAMILY_V6 = 6 };
 
@@ -87,7 +90,7 @@ struct pf_key {
 };
 
 /*
- * One entry of the directory, an inner map of the map directory. A perfect hash by displacement
+ * One entry of the directory, of which an inner map of the map directory is full. A perfect hash by displacement
  * (docs/decisions/0005-directory.md): the entries come first, the displacements of all homes after them.
  */
 struct pf_entry {
@@ -123,7 +126,7 @@ enum pf_scope { PF_SCOPE_VIPS_V4 = 0, PF_SCOPE_VIPS_V6 = 1, PF_SCOPE_CLIENTS = 2
 enum pf_encap { PF_ENCAP_NONE = 0, PF_ENCAP_IPIP, PF_ENCAP_GUE, PF_ENCAP_L2, PF_ENCAP_LOCAL };
 
 /*
- * A real, at its number in the map reals. Number 0 is never used: a ring slot of 0 says "no real". A number that
+ * A real, at its number in the variable reals. Number 0 is never used: a ring slot of 0 says "no real". A number that
  * was given up has encap PF_ENCAP_NONE and already the generation that its next user will have.
  */
 struct pf_real {
@@ -158,25 +161,17 @@ enum pf_hot_kind {
 	PF_HOT_CHECKSUM = 1 << 2, /* which has a checksum */
 	PF_HOT_CACHED = 1 << 3,	  /* by the flow cache */
 	PF_HOT_BY_ID = 1 << 4,	  /* by a QUIC connection id */
-	PF_HOT_BY_RING = 1 << 5	  /* by a ring, for the VIP has no flow cache */
+	PF_HOT_BY_RING = 1 << 5,  /* by a ring, for the VIP has no flow cache */
+	PF_HOT_UDP = 1 << 6	  /* there is more to compare than the key */
 };
 
 /* Places of one CPU for hot flows, a power of two. */
 enum pf_hot_places { PF_HOT_PLACES = 4096 };
 
 /*
- * By place the tag of the flow that is hot there, and the stamp of the moment until which the place is its. Apart from the flows
- * themselves, so that packets of others look at nothing that is not in the nearest cache.
- */
-struct pf_hot_tags {
-	__u16 tag[PF_HOT_PLACES];
-	__u16 stamp[PF_HOT_PLACES];
-};
-
-/*
  * A flow whose outer header is ready, at a place that its hash says. It holds for the packets of one tick, and until anything in the
  * maps changes. rest, from its low bits: 32 bits ports as in the packet, 8 protocol, 8 family. moment: 32 bits pf_changes.count,
- * which is never 0, and 16 bits of the tick: they go round in a day and a half.
+ * which is never 0, and 32 bits of the tick.
  */
 struct pf_hot_flow {
 	__u64 addresses[4]; /* those of the packet, source and destination in turns by 8 bytes; IPv4: both in the first */
@@ -187,7 +182,7 @@ struct pf_hot_flow {
 	__u16 real;	 /* number */
 	__u16 room;	 /* length of the longest packet that fits */
 	__u8 kind;	 /* enum pf_hot_kind */
-	__u8 spare;
+	__u8 use;	 /* of the flow cache, as pf_traffic counts it: enum pf_use */
 	__u8 header[62]; /* of the frame: Ethernet, IP, UDP; for checksums the sums of what does not vary */
 	__u8 spare_2[2];
 };
@@ -205,16 +200,16 @@ struct pf_constants {
 	__u32 flow_bucket_mask;	  /* buckets of one CPU's flow cache, less one; they are a power of two */
 	__u32 directory_mask;	  /* places of a directory, less one; a power of two, 65,536 at most */
 	__u32 server_id_mask;	  /* the same of a table of server ids */
-	__u32 tracing;		  /* 1: write a pf_decision for every packet */
 	__u32 egress;		  /* index of the interface that packets to reals leave by; 0: the one they came in by */
 	__u32 tick_shift;	  /* a tick of the flow cache is 2^this jiffies, about two seconds */
 	__u32 window_shift;	  /* the rates below are by this many jiffies, as a power of two: about a second */
 	__u32 new_flows;	  /* per window and CPU: beyond it, the flow cache is read and not written */
 	__u32 too_big_answers;	  /* per window and CPU */
 	__u32 hot;		  /* 1: flows may be hot */
+	__u32 spare;
 };
 
-/* What may change while the program runs and is no state of a VIP, pool or real. One entry, always there. */
+/* What may change while the program runs and is no state of a VIP, pool or real. A variable. */
 struct pf_settings {
 	__u64 hash_key[8];	  /* flow hash keys, derived from the seed; 1 to 7 are odd */
 	__be32 outer_v4;	  /* prefix of the sources of outer IPv4 headers */
@@ -236,6 +231,19 @@ struct pf_budget {
 	__u32 too_big_answers;
 };
 
+/* What one CPU has of its own, all in one place: to find it costs a packet more than to use it. */
+struct pf_cpu_state {
+	__u64 reasons[PF_REASON_COUNT]; /* packets by enum pf_reason */
+	__u64 events[PF_EVENT_COUNT];	/* by enum pf_event */
+	struct pf_budget budget;
+	/*
+	 * By place for hot flows whose it is: from its low bits, 16 bits tag of the flow that is hot there, and 16 bits stamp of the moment
+	 * until which the place is its. Apart from the flows themselves, so that packets of others look at nothing that is not in
+	 * the nearest cache.
+	 */
+	__u32 owners[PF_HOT_PLACES];
+};
+
 /* How the real of a packet was found. The names are public, as those of enum pf_reason. */
 enum pf_path {
 	PF_PATH_NONE = 0, /* no real was found */
@@ -249,7 +257,7 @@ enum pf_path {
 	PF_PATH_COUNT
 };
 
-/* What the program decided about the last packet; written only when it is loaded for tracing. */
+/* What the program decided about the last packet; written only by the object for tracing. */
 struct pf_decision {
 	__u32 reason; /* enum pf_reason */
 	__u32 path;   /* enum pf_path */
@@ -261,16 +269,24 @@ struct pf_decision {
 	__u32 events; /* bit n: enum pf_event n happened */
 };
 
+/* How a packet used the flow cache. Every packet does in one way. */
+enum pf_use {
+	PF_UNUSED = 0,	 /* it was not asked */
+	PF_HIT = 1,	 /* it knew the flow */
+	PF_NEW_FLOW = 2, /* a TCP SYN, or a packet of UDP that it did not know */
+	PF_MISS = 3	 /* of TCP, not SYN, that it did not know */
+};
+
 /*
  * Traffic of a VIP or a real that was sent to a real or passed to a local one: IP packets as they came in, without the
- * outer header. Every packet is a hit, or one of new_flows, or a miss, or none of these where the cache is not asked.
+ * outer header. Packets are counted by their use of the flow cache, in the order of enum pf_use.
  */
 struct pf_traffic {
-	__u64 packets;
 	__u64 bytes;
-	__u64 new_flows; /* TCP SYNs, and packets of UDP that the flow cache did not know */
-	__u64 hits;	 /* found in the flow cache */
-	__u64 misses;	 /* of TCP, not SYN, that the flow cache did not know */
+	__u64 unused;
+	__u64 hits;
+	__u64 new_flows;
+	__u64 misses;
 };
 
 _Static_assert(sizeof(struct pf_key) == 20, "pf_key");

@@ -7,7 +7,7 @@
 
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
-#include "layout.h"
+#include "packet.h"
 
 /* First bytes of the SHA-256 of layout.h. */
 #ifndef PF_LAYOUT_FINGERPRINT
@@ -24,35 +24,44 @@ const volatile struct pf_constants constants = {
 	.hot = 1,
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct pf_settings);
-} settings SEC(".maps");
+/*
+ * Variables are arrays as well, whose memory the program has at hand: no call, no key on the stack that the look-up waits for, and
+ * nothing that might be missing. Each has a section of its own, named after it. Their size is that of what is compiled here.
+ */
+struct pf_settings settings SEC(".data.settings") = {};
+
+/*
+ * The same number, but not to the verifier: it would follow every value that a field may have at this point through all
+ * that comes later, one by one.
+ */
+INLINE __u32 veil(__u32 number)
+{
+	return number ^ settings.zero;
+}
 
 /* Which addresses may be a VIP's, by a bit of their hash: most packets for others need no more than this. */
 struct pf_filter {
 	__u64 word[PF_FILTER_WORDS];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct pf_filter);
-} address_filter SEC(".maps");
+struct pf_filter address_filter SEC(".data.address_filter") = {};
+
+/* By number; as many as there are numbers. */
+struct pf_real reals[PF_NUMBERS] SEC(".data.reals") = {};
+
+/* For every packet reads it. */
+volatile struct pf_changes changes SEC(".data.changes") = {.count = 1};
 
 /* BTF has of an inner map's value only the name, unless something else has its type; user space needs all of it. */
 struct pf_entry unused_entry __attribute__((unused));
 struct pf_server_id unused_server_id __attribute__((unused));
 
-/* Made anew for every change of the VIPs: a packet sees all of the old ones or all of the new. */
+/* Made anew for every change of the VIPs: a packet sees all of the old ones or all of the new. One value, as a ring is. */
 struct pf_directory_map {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct pf_entry);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, 2 * sizeof(struct pf_entry));
 };
 
 struct {
@@ -65,8 +74,8 @@ struct {
 struct pf_server_id_map {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct pf_server_id);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, 2 * sizeof(struct pf_server_id));
 };
 
 struct {
@@ -84,13 +93,6 @@ struct {
 	__type(key, struct pf_prefix_key);
 	__type(value, __u32);
 } prefixes SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct pf_real);
-} reals SEC(".maps");
 
 /* Made anew for every ring; one value so that both lookups are inlined, mappable so that it is filled by plain stores. */
 struct pf_ring_map {
@@ -128,32 +130,8 @@ struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct pf_hot_tags);
-} hot_tags SEC(".maps");
-
-/* A variable and no map's entry, for every packet reads it. */
-volatile struct pf_changes changes SEC(".data.changes") = {.count = 1};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, PF_REASON_COUNT);
-	__type(key, __u32);
-	__type(value, __u64);
-} reasons SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, PF_EVENT_COUNT);
-	__type(key, __u32);
-	__type(value, __u64);
-} events SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct pf_budget);
-} budgets SEC(".maps");
+	__type(value, struct pf_cpu_state);
+} cpu_state SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -16,8 +16,11 @@
 /* A step's answer: go on with the next step, or end here for this reason. */
 #define PF_NEXT (-1)
 
-/* How the flow cache was used, for the counters; PF_BY_ID: not at all, for the packet carries an id. */
-enum pf_use { PF_UNUSED, PF_HIT, PF_NEW_FLOW, PF_MISS, PF_BY_ID };
+/* Beside enum pf_use, the two lower bits of which count: the flow cache was not asked, for the packet carries an id. */
+#define PF_BY_ID 4
+
+/* Is it what plain.h describes? */
+enum plain { NOT_PLAIN = 0, PLAIN, PLAIN_ICMP };
 
 /* Kept free of anything that needs its address, so that the compiler has it in registers. */
 struct packet {
@@ -37,14 +40,18 @@ struct packet {
 	__u16 fragment;	      /* not 0: one of several */
 	__u8 icmp; /* an ICMP error; addresses and ports are those of the flow that it is about */
 	__s8 flaw; /* enum pf_reason that it ends for if it is for a VIP, else PF_NEXT */
+	__u8 plain; /* enum plain */
+	__u16 flags; /* of its VIP: enum pf_flag */
 
+	struct pf_cpu_state *cpu;
 	const struct pf_entry *vip;
 	const struct pf_real *real;
 	__u64 hash; /* of the flow; the ring may ask another one */
 	__u32 real_number;
-	__u32 use; /* enum pf_use */
+	__u32 use; /* enum pf_use, or PF_BY_ID */
 	__u64 moment; /* this_moment, before anything was looked up */
-	__u64 hot_hash; /* hot_hash of its flow; 0: no packet like it can be treated as one of a hot flow */
+	__u64 hot_hash; /* of its flow, if it is plain */
+	__u32 may_be_hot; /* not 0: its flow may become hot */
 };
 
 #endif

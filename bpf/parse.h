@@ -38,6 +38,11 @@ INLINE void *at(const struct xdp_md *ctx, const struct packet *p, __u32 offset)
 	return frame_start(ctx) + (p->l3 & 31) + (offset & 1023);
 }
 
+INLINE __u8 icmp_of(__u8 family)
+{
+	return family == PF_FAMILY_V4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+}
+
 /* Opens a TCP connection. */
 INLINE int is_syn(const struct packet *p)
 {

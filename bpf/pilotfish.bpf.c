@@ -14,12 +14,14 @@
 #include "icmp.h"
 #include "identifier.h"
 #include "parse.h"
+#include "plain.h"
 #include "ring.h"
 #include "too_big.h"
 #include "tunnel.h"
 #include "vip.h"
 
 /* BTF keeps a type only if something has it; the agent takes names and sizes from there. */
+enum pf_numbers unused_numbers __attribute__((unused));
 enum pf_ring_size unused_ring_size __attribute__((unused));
 enum pf_filter_size unused_filter_size __attribute__((unused));
 enum pf_family unused_family __attribute__((unused));
@@ -30,32 +32,24 @@ enum pf_flag unused_flag __attribute__((unused));
 enum pf_scope unused_scope __attribute__((unused));
 enum pf_hot_places unused_hot_places __attribute__((unused));
 enum pf_hot_kind unused_hot_kind __attribute__((unused));
+enum pf_use unused_use __attribute__((unused));
 enum pf_encap unused_encap __attribute__((unused));
 enum pf_path unused_path __attribute__((unused));
 
 /* A tunnel that ends here may hold one packet for a VIP, and not another tunnel. */
 #define PF_LAYERS 2
 
-/*
- * The same number, but not to the verifier: it would follow every value that a field may have at this point through all
- * that comes later, one by one.
- */
-INLINE __u32 veil(__u32 number, const struct pf_settings *s)
-{
-	return number ^ s->zero;
-}
-
 /* A flow keeps its real for as long as the cache remembers it and the real lives; a SYN is a new flow. */
-INLINE int find_by_flow(struct packet *p, const struct pf_settings *s)
+INLINE int find_by_flow(struct packet *p)
 {
-	struct pf_flow_bucket *bucket = p->vip->flags & PF_NO_CACHE ? 0 : flow_bucket(p);
-	int is_new = is_syn(p) && !(p->vip->flags & PF_PAIR), verdict;
+	struct pf_flow_bucket *bucket = p->flags & PF_NO_CACHE ? 0 : flow_bucket(p);
+	int is_new = is_syn(p) && !(p->flags & PF_PAIR), verdict;
 
 	if (bucket && !is_new && find_flow(p, bucket)) {
 		p->use = PF_HIT;
 		return PF_NEXT;
 	}
-	verdict = find_in_ring(p, hash_for_ring(p, s));
+	verdict = find_in_ring(p, hash_for_ring(p));
 	if (bucket && verdict == PF_NEXT && !p->icmp) {
 		p->use = is_new || p->protocol == IPPROTO_UDP ? PF_NEW_FLOW : PF_MISS;
 		remember_flow(p, bucket);
@@ -64,16 +58,16 @@ INLINE int find_by_flow(struct packet *p, const struct pf_settings *s)
 	return verdict;
 }
 
-INLINE int find_real(struct xdp_md *ctx, struct packet *p, const struct pf_settings *s)
+INLINE int find_real(struct xdp_md *ctx, struct packet *p)
 {
 	int verdict;
 
-	p->hash = hash_flow(p, s, p->vip->flags & PF_PAIR ? HASH_PAIR : HASH_5_TUPLE);
+	p->hash = hash_flow(p, p->flags & PF_PAIR ? HASH_PAIR : HASH_5_TUPLE);
 	if (find_by_id(ctx, p)) {
 		p->use = PF_BY_ID;
 		return PF_NEXT;
 	}
-	verdict = find_by_flow(p, s);
+	verdict = find_by_flow(p);
 	if (p->icmp)
 		p->use = PF_UNUSED;
 	return verdict;
@@ -87,7 +81,7 @@ INLINE int is_addressed_to(struct xdp_md *ctx, const struct pf_real *real)
 	return (const void *)(macs + 1) > frame_end(ctx) || is_same_mac(&macs->destination, (const struct mac *)real->mac);
 }
 
-INLINE int send_to_real(struct xdp_md *ctx, struct packet *p, const struct pf_settings *s)
+INLINE int send_to_real(struct xdp_md *ctx, struct packet *p)
 {
 	__u8 encap = p->real->encap;
 	__u32 size = outer_size(p->real, encap);
@@ -97,16 +91,89 @@ INLINE int send_to_real(struct xdp_md *ctx, struct packet *p, const struct pf_se
 		return PF_LOCAL_REAL;
 	if (unlikely(!p->hops))
 		return PF_EXPIRED;
-	if (is_unknown(encap == PF_ENCAP_L2 ? p->real->mac : s->gateway_mac))
+	if (is_unknown(encap == PF_ENCAP_L2 ? p->real->mac : settings.gateway_mac))
 		return encap == PF_ENCAP_L2 ? PF_NO_NEIGHBOUR : PF_NO_GATEWAY;
 	if (unlikely(encap == PF_ENCAP_L2) && is_addressed_to(ctx, p->real))
 		return PF_NOT_VIP;
-	if (unlikely(p->length + size > s->mtu))
-		return tell_too_big(ctx, p, s->mtu - size);
-	verdict = encap_packet(ctx, p, s, encap);
+	if (unlikely(p->length + size > settings.mtu))
+		return tell_too_big(ctx, p, settings.mtu - size);
+	verdict = encap_packet(ctx, p, encap);
 	if (verdict == PF_FORWARDED && likely(encap != PF_ENCAP_L2))
-		note_hot(ctx, p, s);
+		note_hot(ctx, p);
 	return verdict;
+}
+
+/* From the VIP to the real. */
+INLINE int balance(struct xdp_md *ctx, struct packet *p)
+{
+	int reason;
+
+	trace_vip(p->vip);
+	reason = find_real(ctx, p);
+	if (reason != PF_NEXT)
+		return reason;
+	p->use = veil(p->use);
+	reason = send_to_real(ctx, p);
+	if (reason == PF_FORWARDED || reason == PF_LOCAL_REAL)
+		count_traffic(p);
+	return reason;
+}
+
+/* Sets the VIP of a plain packet, or what its address has for ICMP. PF_NEXT: neither is alone there, and all the steps have to see it. */
+INLINE int find_plain_vip(struct packet *p, const void *frame)
+{
+	int verdict;
+
+	trace_start();
+	read_anew(frame);
+	read_more(p, frame);
+	verdict = may_be_ours(p->address_hash) ? find_vip(p, &p->vip) : PF_NOT_VIP;
+	if (verdict == PF_NEXT)
+		p->flags = p->vip->flags;
+	return verdict;
+}
+
+/* A plain echo request. PF_NEXT: for all the steps. */
+INLINE int treat_plain_icmp(struct xdp_md *ctx, struct packet *p, const void *frame)
+{
+	int verdict;
+
+	p->plain = PLAIN_ICMP;
+	verdict = find_plain_vip(p, frame);
+	if (verdict != PF_NEXT)
+		return count(p->cpu, verdict);
+	if (p->flags & PF_OWN)
+		return PF_NEXT;
+	verdict = answer_echo(ctx, p, p->vip);
+	return verdict == PF_NEXT ? PF_NEXT : count(p->cpu, verdict);
+}
+
+/* A plain packet of one family. PF_NEXT: for all the steps. */
+INLINE int treat_plain(struct xdp_md *ctx, __u8 family, const void *frame, __u64 moment, struct pf_cpu_state *cpu)
+{
+	struct packet p = plain_packet(family, moment, cpu);
+	enum plain plain = read_plain(&p, frame, frame_end(ctx));
+	int verdict;
+
+	if (unlikely(plain == PLAIN_ICMP))
+		return treat_plain_icmp(ctx, &p, frame);
+	if (plain == NOT_PLAIN)
+		return PF_NEXT;
+	verdict = treat_hot(ctx, &p, frame);
+	if (verdict != PF_NEXT)
+		return verdict;
+	verdict = find_plain_vip(&p, frame);
+	if (verdict != PF_NEXT)
+		return count(cpu, verdict);
+	if (unlikely(p.flags & (PF_OPEN | PF_OWN)))
+		return PF_NEXT;
+	if (!is_vip(&p, p.vip))
+		return count(cpu, PF_NOT_VIP);
+	if (unlikely(p.flags & PF_UNUSUAL))
+		return count(cpu, balance(ctx, &p));
+	/* The compiler leaves out whatever asks for another flag. */
+	p.flags &= PF_NO_CACHE;
+	return count(cpu, balance(ctx, &p));
 }
 
 /* Up to the VIP, or to where a packet ends that is for none. */
@@ -135,74 +202,63 @@ INLINE int classify(struct xdp_md *ctx, struct packet *p, __u8 *hops)
 	return is_vip(p, entry) ? PF_NEXT : PF_NOT_VIP;
 }
 
-/* From the VIP to the real. */
-INLINE int balance(struct xdp_md *ctx, struct packet *p)
+/* Any packet. Each family has its own copy of all of it, which costs room and saves every question of which one it is. */
+INLINE int treat(struct xdp_md *ctx, __u32 l3, __u8 family, __u8 *hops, __u64 moment, struct pf_cpu_state *cpu)
 {
-	const struct pf_settings *s;
-	__u32 first = 0;
-	int reason;
-
-	trace_vip(p->vip);
-	s = bpf_map_lookup_elem(&settings, &first);
-	if (!s)
-		return PF_NO_GATEWAY;
-	p->l3 = veil(p->l3, s);
-	p->hops = veil(p->hops, s);
-	p->protocol = veil(p->protocol, s);
-	p->fragment = veil(p->fragment, s);
-	p->icmp = veil(p->icmp, s);
-	reason = find_real(ctx, p, s);
-	if (reason != PF_NEXT)
-		return reason;
-	p->use = veil(p->use, s);
-	reason = send_to_real(ctx, p, s);
-	if (reason == PF_FORWARDED || reason == PF_LOCAL_REAL)
-		count_traffic(p);
-	return reason;
-}
-
-/* One packet. Each family has its own copy of all of it, which costs room and saves every question of which one it is. */
-INLINE int treat(struct xdp_md *ctx, __u32 l3, __u8 family, __u8 *hops, __u64 moment, __u64 hot_hash)
-{
-	struct packet p = {
-		.l3 = l3, .family = family, .flaw = PF_NEXT, .hops = *hops, .moment = moment, .hot_hash = hot_hash
-	};
+	struct packet p = {.l3 = l3, .family = family, .flaw = PF_NEXT, .hops = *hops, .moment = moment, .cpu = cpu};
 	int verdict = classify(ctx, &p, hops);
 
 	if (unlikely(verdict == PF_AGAIN))
 		return PF_AGAIN;
-	return count(verdict == PF_NEXT ? balance(ctx, &p) : verdict);
+	if (verdict != PF_NEXT)
+		return count(cpu, verdict);
+	p.flags = p.vip->flags;
+	p.l3 = veil(p.l3);
+	p.hops = veil(p.hops);
+	p.protocol = veil(p.protocol);
+	p.fragment = veil(p.fragment);
+	p.icmp = veil(p.icmp);
+	return count(cpu, balance(ctx, &p));
 }
 
 SEC("xdp")
 int pilotfish(struct xdp_md *ctx)
 {
-	__u64 moment = this_moment(), hot_hash = no_hash();
+	struct pf_cpu_state *cpu = this_cpu();
+	const void *frame = frame_start(ctx);
+	const __be16 *type = frame + sizeof(struct mac_pair);
+	__u64 moment = this_moment();
 	__u8 hops = PF_HOPS;
-	int action;
+	int action = PF_NEXT;
 
-	action = treat_hot(ctx, moment, &hot_hash);
-	if (action != PF_NEXT)
-		return action;
+	if (!cpu) /* cannot be */
+		return XDP_PASS;
+	if (frame + PF_PLAIN_LEAST <= frame_end(ctx)) {
+		if (*type == bpf_htons(ETH_P_IP))
+			action = treat_plain(ctx, PF_FAMILY_V4, frame, moment, cpu);
+		else if (*type == bpf_htons(ETH_P_IPV6))
+			action = treat_plain(ctx, PF_FAMILY_V6, frame, moment, cpu);
+		if (likely(action != PF_NEXT))
+			return action;
+	}
 	trace_start();
 	for (int layer = 0; layer < PF_LAYERS; layer++) {
 		__be16 ethertype = 0;
 		__u32 l3 = skip_ethernet(ctx, &ethertype);
 
 		if (!l3)
-			return count(PF_UNREADABLE);
+			return count(cpu, PF_UNREADABLE);
 		if (ethertype == bpf_htons(ETH_P_IP))
-			action = treat(ctx, l3, PF_FAMILY_V4, &hops, moment, hot_hash);
+			action = treat(ctx, l3, PF_FAMILY_V4, &hops, moment, cpu);
 		else if (ethertype == bpf_htons(ETH_P_IPV6))
-			action = treat(ctx, l3, PF_FAMILY_V6, &hops, moment, hot_hash);
+			action = treat(ctx, l3, PF_FAMILY_V6, &hops, moment, cpu);
 		else
-			return count(PF_NOT_IP);
+			return count(cpu, PF_NOT_IP);
 		if (likely(action != PF_AGAIN))
 			return action;
-		count_event(PF_EVENT_OPENED);
-		hot_hash = no_hash();
+		count_event(cpu, PF_EVENT_OPENED);
 	}
-	return count(PF_NESTED);
+	return count(cpu, PF_NESTED);
 }
 
 char pilotfish_license[] SEC("license") = "Dual BSD/GPL";

@@ -20,7 +20,7 @@ INLINE __u32 choose_pool(const struct packet *p, __u32 *path)
 	__s64 pool;
 
 	*path = PF_PATH_RING;
-	if (likely(!(p->vip->flags & PF_CLIENTS)))
+	if (likely(!(p->flags & PF_CLIENTS)))
 		return p->vip->pool;
 	if (p->family == PF_FAMILY_V4)
 		pool = find_prefix(p->vip->clients, PF_FAMILY_V4, (__u32)p->addresses[0], 0);
@@ -35,9 +35,10 @@ INLINE __u32 choose_pool(const struct packet *p, __u32 *path)
 INLINE int find_in_ring(struct packet *p, __u64 hash)
 {
 	__u64 slot = ring_slot(hash);
-	__u32 first = 0, path, number, pool = choose_pool(p, &path);
+	__u32 first = 0, path, pool = choose_pool(p, &path);
 	const struct pf_real *real;
 	struct pf_ring *ring;
+	__u16 number;
 	void *map;
 
 	map = bpf_map_lookup_elem(&rings, &pool);
@@ -52,8 +53,8 @@ INLINE int find_in_ring(struct packet *p, __u64 hash)
 	number = ring->slot[slot];
 	if (!number)
 		return PF_NO_REAL;
-	real = bpf_map_lookup_elem(&reals, &number);
-	if (!real || real->encap == PF_ENCAP_NONE)
+	real = &reals[number];
+	if (real->encap == PF_ENCAP_NONE)
 		return PF_VOID_REAL;
 	p->real_number = number;
 	p->real = real;

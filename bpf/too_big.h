@@ -119,7 +119,7 @@ INLINE int tell_too_big(struct xdp_md *ctx, const struct packet *p, __u32 mtu)
 {
 	if (!p->df || p->icmp || p->fragment || !may_answer(ctx, p))
 		return PF_TOO_BIG;
-	if (!may_answer_too_big())
+	if (!may_answer_too_big(&p->cpu->budget))
 		return PF_TOO_BIG_LIMITED;
 	if (p->family == PF_FAMILY_V4)
 		return answer_ipv4(ctx, p->l3, p->length, mtu);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0)
 /*
- * trace: writes down what is decided about a packet, as soon as it is. When the program is loaded without tracing the
- * verifier removes all of it, so that the packet need not carry it along.
+ * trace: writes down what is decided about a packet, as soon as it is, so that the packet need not carry it along. Only in an object of
+ * its own, compiled with -DPF_TRACING=1: in the one that forwards, nothing of it is left.
  */
 #ifndef PILOTFISH_TRACE_H
 #define PILOTFISH_TRACE_H
@@ -9,11 +9,15 @@
 #include "maps.h"
 #include "packet.h"
 
+#ifndef PF_TRACING
+#define PF_TRACING 0
+#endif
+
 INLINE struct pf_decision *decision(void)
 {
 	__u32 first = 0;
 
-	return constants.tracing ? bpf_map_lookup_elem(&decisions, &first) : 0;
+	return PF_TRACING ? bpf_map_lookup_elem(&decisions, &first) : 0;
 }
 
 /* Forgets the packet before. */

@@ -5,7 +5,7 @@
 
 #include <linux/in.h>
 #include "directory.h"
-#include "packet.h"
+#include "parse.h"
 
 INLINE int is_tunnel(__u8 protocol)
 {
@@ -14,7 +14,7 @@ INLINE int is_tunnel(__u8 protocol)
 
 INLINE int is_icmp(const struct packet *p)
 {
-	return p->protocol == (p->family == PF_FAMILY_V4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+	return p->protocol == icmp_of(p->family);
 }
 
 INLINE int has_ports(__u8 protocol)
@@ -31,7 +31,7 @@ INLINE __u32 destination_tail(const struct packet *p)
 /* Sets the packet's VIP by its destination. */
 INLINE int find_vip(struct packet *p, const struct pf_entry **entry)
 {
-	if (unlikely(!has_ports(p->protocol) && !is_icmp(p) && !is_tunnel(p->protocol)))
+	if (!p->plain && unlikely(!has_ports(p->protocol) && !is_icmp(p) && !is_tunnel(p->protocol)))
 		return PF_NOT_VIP;
 	*entry = find_destination(p->destination[0], p->destination[1], p->address_hash, destination_tail(p));
 	if (!*entry)
@@ -48,10 +48,14 @@ INLINE int find_vip(struct packet *p, const struct pf_entry **entry)
 	return PF_NEXT;
 }
 
+/* What asks for more than a look into the flow cache and a ring. */
+#define PF_UNUSUAL                                                                                                             \
+	(PF_HASH_SOURCE | PF_HASH_PORT | PF_PAIR | PF_QUIC | PF_QUIC_LB | PF_TCP_ID | PF_UDP_STABLE | PF_CLIENTS)
+
 /* Is the entry a VIP for the packet, and not only the sign that its address has one? */
 INLINE int is_vip(const struct packet *p, const struct pf_entry *entry)
 {
-	return has_ports(p->protocol) && (entry->key.port || (entry->flags & PF_EVERY_PORT) || p->fragment);
+	return (p->plain || has_ports(p->protocol)) && (entry->key.port || (entry->flags & PF_EVERY_PORT) || p->fragment);
 }
 
 #endif

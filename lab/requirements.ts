@@ -23,9 +23,13 @@ const commands = [
   'unshare',
 ];
 
-const agentParts = ['build/pilotfish.bpf.o', 'build/clock.bpf.o', 'build/pass.bpf.o', 'build/pilotfish.node'].map(
-  (part) => join(packageRoot, part),
-);
+const agentParts = [
+  'build/pilotfish.bpf.o',
+  'build/pilotfish-trace.bpf.o',
+  'build/clock.bpf.o',
+  'build/pass.bpf.o',
+  'build/pilotfish.node',
+].map((part) => join(packageRoot, part));
 
 async function isMissing(path: string, mode: number): Promise<boolean> {
   return access(path, mode).then(

@@ -143,6 +143,24 @@ for (const { type_id } of section('.maps')?.vars ?? []) {
   };
 }
 
+/** Variables that stand for arrays: each is alone in a section that is named after it. */
+const variables: Record<string, unknown> = {};
+for (const { name: sectionName, vars = [] } of [...types.values()].filter((type) => type.kind === 'DATASEC')) {
+  const [, name] = /^\.data\.(\w+)$/.exec(sectionName) ?? [];
+  if (name === undefined) continue;
+  const [only, second] = vars.map(({ type_id }) => typeOf(type_id));
+  if (only === undefined || second !== undefined || only.name !== name)
+    throw new Error(`section ${sectionName} should hold the variable ${name} and nothing else`);
+  const type = stripQualifiers(typeOf(only.type_id));
+  const element = type.kind === 'ARRAY' ? stripQualifiers(typeOf(type.type_id)) : type;
+  variables[name] = {
+    section: sectionName,
+    value: element.name,
+    valueSize: element.size,
+    entries: type.kind === 'ARRAY' ? type.nr_elems : 1,
+  };
+}
+
 // All constants are one struct, so that its layout is theirs.
 const constants = (section('.rodata')?.vars ?? []).map(({ type_id }) => typeOf(type_id).name);
 if (constants.join() !== 'constants') throw new Error(`.rodata holds ${constants}, not constants alone`);
@@ -156,6 +174,8 @@ export const enums = ${JSON.stringify(enums, null, 2)} as const;
 export const structs = ${JSON.stringify(structs, null, 2)} as const;
 
 export const maps = ${JSON.stringify(maps, null, 2)} as const;
+
+export const variables = ${JSON.stringify(variables, null, 2)} as const;
 
 /** Of bpf/layout.h: first 8 bytes of its SHA-256, in hex. */
 export const fingerprint = '${fingerprint}';

@@ -8,11 +8,11 @@
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { formatTable } from '../src/cli/output.ts';
-import { loadProgram } from '../src/dataplane/program.ts';
+import { loadProgram, objectPath, tracingObjectPath } from '../src/dataplane/program.ts';
 import type { Mutation } from '../test/mutations/mutation.ts';
 import { mutations as coreMutations, programMutations } from '../test/mutations/table.ts';
 
@@ -34,15 +34,17 @@ const sizes = { vips: 16, pools: 4, reals: 16, flowsPerCpu: 1024 };
 
 /** A program that the kernel refuses would fail every test, and prove none. */
 async function compiled(tree: string): Promise<string | null> {
-  const object = 'build/pilotfish.bpf.o';
+  const objects = [objectPath, tracingObjectPath].map((path) => relative(root, path));
   // An older one would hide that there is no new one.
-  rmSync(join(tree, object), { force: true });
-  const { status } = spawnSync('make', ['-s', object], { cwd: tree, stdio: 'ignore', timeout: 120_000 });
+  for (const object of objects) rmSync(join(tree, object), { force: true });
+  const { status } = spawnSync('make', ['-s', ...objects], { cwd: tree, stdio: 'ignore', timeout: 120_000 });
   if (status !== 0) return 'DOES NOT COMPILE';
   try {
-    const loaded = await loadProgram(sizes, join(tree, object));
-    loaded.program.close();
-    loaded.object.close();
+    for (const object of objects) {
+      const loaded = await loadProgram(sizes, join(tree, object));
+      loaded.program.close();
+      loaded.object.close();
+    }
     return null;
   } catch {
     return 'DOES NOT LOAD';

@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { PilotfishError } from '../core/errors.ts';
-import { maps, structs } from './layout.gen.ts';
+import { maps, structs, variables } from './layout.gen.ts';
 import type { BpfLink } from './native.ts';
 import { interfaceIndex, isBpffs, openPinnedLink, openPinnedMap } from './native.ts';
 import { removePasses } from './pass.ts';
@@ -35,6 +35,15 @@ export interface Attachment {
   /** Closes this process’s handle; forwarding goes on. */
   close(): void;
 }
+
+/** By the name of the pin, the one that the object has it by. */
+const pinnedMaps: readonly (readonly [pin: string, map: string])[] = [
+  ...Object.keys(maps).map((name) => [name, name] as const),
+  ...Object.entries(variables).map(([name, { section }]) => [name, section] as const),
+];
+
+/** Maps that earlier versions pinned. */
+const FORMER_MAPS = ['hot_tags', 'reasons', 'events', 'budgets'];
 
 const linkPath = (pinDir: string): string => join(pinDir, 'link');
 
@@ -74,8 +83,8 @@ export function stillServes(pinDir: string): boolean {
   return hasReal && pinnedValues(pinDir, 'address_filter').some((byte) => byte !== 0);
 }
 
-/** All values of a pinned map; empty when it is not there. */
-function pinnedValues(pinDir: string, name: keyof typeof maps): Uint8Array {
+/** All values of a pinned variable; empty when it is not there. */
+function pinnedValues(pinDir: string, name: keyof typeof variables): Uint8Array {
   const map = openPinnedMap(join(pinDir, 'maps', name));
   if (map === null) return new Uint8Array();
   try {
@@ -136,10 +145,11 @@ export function attach(loaded: LoadedProgram, options: AttachOptions): Attachmen
 /** @param link null: the pinned one stays */
 function repin(loaded: LoadedProgram, link: BpfLink | null, pinDir: string): void {
   mkdirSync(join(pinDir, 'maps'), { recursive: true, mode: 0o700 });
-  for (const name of Object.keys(maps)) {
+  for (const name of FORMER_MAPS) removeIfThere(unlinkSync, join(pinDir, 'maps', name));
+  for (const [name, ofObject] of pinnedMaps) {
     const path = join(pinDir, 'maps', name);
     removeIfThere(unlinkSync, path);
-    loaded.object.map(name).pin(path);
+    loaded.object.map(ofObject).pin(path);
   }
   removeIfThere(unlinkSync, join(pinDir, 'program'));
   loaded.program.pin(join(pinDir, 'program'));
@@ -162,11 +172,8 @@ export function detach(pinDir: string): string[] {
   }
   removed.push(...removePasses(pinDir, () => true));
   // Only what is ours by name: a mistyped pin directory must not cost somebody else's pins.
-  const pins = [
-    ...Object.keys(maps).map((name) => join(pinDir, 'maps', name)),
-    join(pinDir, 'program'),
-    linkPath(pinDir),
-  ];
+  const names = [...pinnedMaps.map(([name]) => name), ...FORMER_MAPS];
+  const pins = [...names.map((name) => join(pinDir, 'maps', name)), join(pinDir, 'program'), linkPath(pinDir)];
   for (const pin of pins) if (removeIfThere(unlinkSync, pin)) removed.push(`pin ${pin}`);
   for (const directory of [join(pinDir, 'maps'), pinDir]) removeIfThere(rmdirSync, directory);
   return removed;

@@ -5,7 +5,7 @@ import type { BpfMap } from './native.ts';
 export class Changes {
   readonly #count: Uint32Array;
 
-  /** @param variable the section .data.changes; closed here */
+  /** @param variable the section of it; closed here */
   constructor(variable: BpfMap) {
     const { offset } = structs.pf_changes.fields.count;
     const memory = variable.mmap();

@@ -28,13 +28,16 @@ export interface Traffic {
   readonly misses: bigint;
 }
 
-function readCounts(store: Pick<MapStore, 'get'>, map: 'reasons' | 'events', names: readonly string[]) {
-  const counts: Record<string, bigint> = {};
-  names.forEach((name, index) => {
-    const value = store.get(map, indexKey(index)) ?? new Uint8Array();
-    counts[name] = new BigUint64Array(value.buffer, value.byteOffset, value.length / 8).reduce((sum, n) => sum + n, 0n);
-  });
-  return counts;
+function readCounts(store: Pick<MapStore, 'get'>, field: 'reasons' | 'events', names: readonly string[]) {
+  const { size, fields } = structs.pf_cpu_state;
+  const { offset, count } = fields[field];
+  const value = store.get('cpu_state', indexKey(0)) ?? new Uint8Array();
+  const sums = new BigUint64Array(count);
+  for (let at = 0; at + size <= value.length; at += size) {
+    const own = new BigUint64Array(value.buffer, value.byteOffset + at + offset, count);
+    for (const [index, n] of own.entries()) sums[index]! += n;
+  }
+  return Object.fromEntries(names.map((name, index) => [name, sums[index]!]));
 }
 
 /** Packets by reason since the program was loaded, over all CPUs. */
@@ -58,7 +61,7 @@ export function readTraffic(
   const sum = { packets: 0n, bytes: 0n, newFlows: 0n, hits: 0n, misses: 0n };
   for (let at = 0; at + size <= value.length; at += size) {
     const one = decode('pf_traffic', value.subarray(at, at + size));
-    sum.packets += one.packets;
+    sum.packets += one.unused + one.hits + one.new_flows + one.misses;
     sum.bytes += one.bytes;
     sum.newFlows += one.new_flows;
     sum.hits += one.hits;

@@ -1,20 +1,23 @@
 import { RING_SLOTS } from '../core/data-plane.ts';
 import { Changes } from './changes.ts';
 import { indexKey, indexOf } from './codec.ts';
-import { maps } from './layout.gen.ts';
-import type { Entries, MapName, MapStore, RingFill, TableName } from './map-store.ts';
+import { maps, variables } from './layout.gen.ts';
+import type { Entries, MapName, MapStore, RingFill, TableName, VariableName } from './map-store.ts';
 import { entryBytes } from './map-store.ts';
 import type { BpfMap, BpfObject } from './native.ts';
 import { createMap, possibleCpus, unmap } from './native.ts';
 import { tableEntries } from './perfect-hash.ts';
+import { Variable } from './variable.ts';
 
 const BPF_F_MMAPABLE = 1 << 10;
 const RING_BYTES = RING_SLOTS * Uint16Array.BYTES_PER_ELEMENT;
 
 /** How the object was loaded, as far as it does not say so itself. */
 export interface LoadedSizes {
-  /** Entries of the inner maps. */
+  /** Places of the tables. */
   readonly tables: Readonly<Record<TableName, number>>;
+  /** Numbers of reals in use, 0 included. */
+  readonly reals: number;
   readonly tickMs: number;
 }
 
@@ -23,6 +26,7 @@ export class KernelMapStore implements MapStore {
   readonly cpus = possibleCpus();
   readonly tickMs: number;
   readonly #maps: ReadonlyMap<string, BpfMap>;
+  readonly #variables: ReadonlyMap<string, Variable>;
   readonly #changes: Changes;
   readonly #tableSizes: Readonly<Record<TableName, number>>;
   /** Those that were put into place last. */
@@ -31,23 +35,30 @@ export class KernelMapStore implements MapStore {
   #empty: BpfMap | undefined;
 
   /** @param object loaded */
-  constructor(object: BpfObject, { tables, tickMs }: LoadedSizes) {
+  constructor(object: BpfObject, { tables, reals, tickMs }: LoadedSizes) {
     this.#maps = new Map(Object.keys(maps).map((name) => [name, object.map(name)]));
-    this.#changes = new Changes(object.map('.data.changes'));
+    const used: Record<VariableName, number> = { settings: 1, address_filter: 1, reals };
+    this.#variables = new Map(
+      (Object.keys(used) as VariableName[]).map((name) => [
+        name,
+        new Variable(name, variableOf(object, name), used[name]),
+      ]),
+    );
+    this.#changes = new Changes(variableOf(object, 'changes'));
     this.#tableSizes = tables;
     this.tickMs = tickMs;
   }
 
   maxEntries(map: MapName | 'rings'): number {
-    return this.#map(map).info.maxEntries;
+    return this.#variables.get(map)?.maxEntries ?? this.#map(map).info.maxEntries;
   }
 
   put(map: MapName, key: Uint8Array, value: Uint8Array): void {
-    this.#changes.after(() => this.#map(map).put(key, value));
+    this.#changes.after(() => (this.#variables.get(map) ?? this.#map(map)).put(key, value));
   }
 
   get(map: MapName, key: Uint8Array): Uint8Array | null {
-    return this.#map(map).get(key);
+    return (this.#variables.get(map) ?? this.#map(map)).get(key);
   }
 
   delete(map: MapName, key: Uint8Array): boolean {
@@ -55,7 +66,7 @@ export class KernelMapStore implements MapStore {
   }
 
   entries(map: MapName): Iterable<readonly [Uint8Array, Uint8Array]> {
-    return readEntries(this.#map(map));
+    return readEntries(this.#variables.get(map) ?? this.#map(map));
   }
 
   async putMany(map: MapName, { keys, values, count }: Entries): Promise<void> {
@@ -73,8 +84,7 @@ export class KernelMapStore implements MapStore {
   async swapTable(table: TableName, bytes: Uint8Array): Promise<number> {
     const made = newTable(table, this.tableSize(table));
     try {
-      const keys = Uint32Array.from({ length: made.info.maxEntries }, (_, index) => index);
-      await made.putBatch(new Uint8Array(keys.buffer), bytes, keys.length);
+      made.put(indexKey(0), bytes);
       // In a batch of one, for it runs off this thread: it returns after an RCU grace period.
       await this.#putBatch(table, { keys: indexKey(0), values: indexKey(made.fd), count: 1 });
     } catch (error) {
@@ -153,14 +163,19 @@ export class KernelMapStore implements MapStore {
   }
 }
 
+/** The section of the program that holds a variable and nothing else. */
+export function variableOf(object: BpfObject, name: keyof typeof variables): BpfMap {
+  return object.map(variables[name].section);
+}
+
 /** An inner map of a table with so many places, all of it zeros. */
 export function newTable(table: TableName, places: number): BpfMap {
   return createMap({
     type: 'array',
     name: `pf_${table}`,
     keySize: 4,
-    valueSize: entryBytes[table],
-    maxEntries: tableEntries(places, entryBytes[table]),
+    valueSize: tableEntries(places, entryBytes[table]) * entryBytes[table],
+    maxEntries: 1,
   });
 }
 
@@ -184,7 +199,7 @@ function makeRing(name: string, fill: (slots: Uint16Array) => void): BpfMap {
   }
 }
 
-function* readEntries(map: BpfMap): Iterable<readonly [Uint8Array, Uint8Array]> {
+function* readEntries(map: Pick<BpfMap, 'entries'>): Iterable<readonly [Uint8Array, Uint8Array]> {
   const { keys, values, count } = map.entries();
   const keySize = keys.length / count;
   const valueSize = values.length / count;

@@ -1,9 +1,35 @@
-import type { maps } from './layout.gen.ts';
-import { structs } from './layout.gen.ts';
+import { maps, structs, variables } from './layout.gen.ts';
 
 /** Maps that are changed as a whole: outer maps of one inner map, which is made anew. */
 export type TableName = 'directory' | 'server_ids';
-export type MapName = Exclude<keyof typeof maps, 'rings' | TableName>;
+/** Variables that the program reads as arrays. */
+export type VariableName = Exclude<keyof typeof variables, 'changes'>;
+export type MapName = Exclude<keyof typeof maps, 'rings' | TableName> | VariableName;
+
+interface MapShape {
+  readonly keySize: number;
+  readonly valueSize: number;
+  /** Every entry is there from the start, and full of zeros. */
+  readonly isArray: boolean;
+}
+
+/** Enum bpf_map_type: array and percpu_array. */
+const ARRAY_TYPES: readonly number[] = [2, 6];
+
+const shapes = {
+  ...Object.fromEntries(
+    Object.entries(maps).map(([name, { type, keySize, valueSize }]) => [
+      name,
+      { keySize, valueSize, isArray: ARRAY_TYPES.includes(type) },
+    ]),
+  ),
+  ...Object.fromEntries(
+    Object.entries(variables).map(([name, { valueSize }]) => [name, { keySize: 4, valueSize, isArray: true }]),
+  ),
+};
+
+/** Bytes of one key and of one value of the program; see MapStore.cpus. */
+export const mapShapes = shapes as Readonly<Record<MapName, MapShape>>;
 
 /** Bytes of one entry of a table. */
 export const entryBytes: Readonly<Record<TableName, number>> = {

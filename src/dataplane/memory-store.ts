@@ -1,11 +1,8 @@
 import { RING_SLOTS } from '../core/data-plane.ts';
 import { PilotfishError } from '../core/errors.ts';
-import { maps } from './layout.gen.ts';
 import type { Entries, MapName, MapStore, RingFill, TableName } from './map-store.ts';
-import { entryBytes } from './map-store.ts';
+import { entryBytes, mapShapes } from './map-store.ts';
 import { tableEntries } from './perfect-hash.ts';
-
-const ARRAY_TYPES: readonly number[] = [2, 6];
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
@@ -60,13 +57,13 @@ export class MemoryMapStore implements MapStore {
   }
 
   async putMany(map: MapName, { keys, values, count }: Entries): Promise<void> {
-    const { keySize, valueSize } = maps[map];
+    const { keySize, valueSize } = mapShapes[map];
     for (let i = 0; i < count; i++)
       this.put(map, keys.subarray(i * keySize, (i + 1) * keySize), values.subarray(i * valueSize, (i + 1) * valueSize));
   }
 
   async deleteMany(map: MapName, { keys, count }: Entries): Promise<void> {
-    const { keySize } = maps[map];
+    const { keySize } = mapShapes[map];
     for (let i = 0; i < count; i++) this.delete(map, keys.subarray(i * keySize, (i + 1) * keySize));
   }
 
@@ -124,16 +121,16 @@ export class MemoryMapStore implements MapStore {
     let content = this.#content.get(map);
     if (content === undefined) {
       content = new Map();
-      if (ARRAY_TYPES.includes(maps[map].type))
+      if (mapShapes[map].isArray)
         for (let i = 0; i < this.maxEntries(map); i++)
-          content.set(text(new Uint8Array(Uint32Array.of(i).buffer)), new Uint8Array(maps[map].valueSize));
+          content.set(text(new Uint8Array(Uint32Array.of(i).buffer)), new Uint8Array(mapShapes[map].valueSize));
       this.#content.set(map, content);
     }
     return content;
   }
 
   #check(map: MapName, key: Uint8Array, value: Uint8Array): void {
-    const { keySize, valueSize } = maps[map];
+    const { keySize, valueSize } = mapShapes[map];
     if (key.length !== keySize || value.length !== valueSize)
       throw new PilotfishError(
         'PF_MAP',

@@ -9,11 +9,11 @@ import { openPinnedMap } from './native.ts';
  * @throws PilotfishError PF_PIN, PF_CAPABILITY
  */
 export function readPinnedForwarded(pinDir: string): bigint | null {
-  const reasons = openPinnedMap(join(pinDir, 'maps', 'reasons'));
-  if (reasons === null) return null;
+  const state = openPinnedMap(join(pinDir, 'maps', 'cpu_state'));
+  if (state === null) return null;
   try {
-    return readReasons({ get: (_, key) => reasons.get(key) }).forwarded ?? null;
+    return readReasons({ get: (_, key) => state.get(key) }).forwarded ?? null;
   } finally {
-    reasons.close();
+    state.close();
   }
 }

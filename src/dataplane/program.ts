@@ -6,13 +6,15 @@ import { decode, encode } from './codec.ts';
 import { BUCKET_ENTRIES, TICK_MASK } from './flow-cache.ts';
 import { type KernelClock, kernelClock } from './kernel-clock.ts';
 import { KernelMapStore, type LoadedSizes, newTable } from './kernel-store.ts';
-import { enums, fingerprint, maps, structs } from './layout.gen.ts';
+import { enums, fingerprint, maps, structs, variables } from './layout.gen.ts';
 import type { BpfObject, BpfProgram } from './native.ts';
 import { openObject, possibleCpus } from './native.ts';
 import { tablePlaces } from './perfect-hash.ts';
 
 /** The compiled program; the path is the same from src/ and from dist/. */
 export const objectPath = fileURLToPath(new URL('../../build/pilotfish.bpf.o', import.meta.url));
+/** The same that writes down what it decides about each packet, in the map decisions. */
+export const tracingObjectPath = fileURLToPath(new URL('../../build/pilotfish-trace.bpf.o', import.meta.url));
 
 export interface ProgramSizes {
   readonly vips: number;
@@ -32,12 +34,11 @@ export interface ProgramSizes {
   readonly tooBigAnswersPerSecond?: number;
   /** Index of the interface that packets to reals leave by; default the one that they came in by. */
   readonly egress?: number;
-  /** Have the program write down what it decides about each packet, in the map decisions; default false. */
+  /** Take the object that writes down what it decides about each packet; default false. */
   readonly tracing?: boolean;
 }
 
-/** A slot of a ring has 16 bits, and so has the number of a VIP in the directory. */
-const MAX_NUMBERS = 65_536;
+const MAX_NUMBERS = enums.pf_numbers.PF_NUMBERS;
 const NEW_FLOWS_PER_SECOND = 500_000;
 const MOST_IN_WINDOW = 2 ** 32 - 1;
 /** As docs/reference/packets.md has it. */
@@ -87,10 +88,10 @@ function checkLayout(object: BpfObject, path: string): void {
     for (const field of ['keySize', 'valueSize'] as const)
       if (map[field] !== expected[field]) faults.push(`map ${name} has ${field} ${map[field]}, not ${expected[field]}`);
   }
-  const counted = { reasons: enums.pf_reason.PF_REASON_COUNT, events: enums.pf_event.PF_EVENT_COUNT };
-  for (const [name, expected] of Object.entries(counted)) {
-    const count = found.get(name)?.maxEntries;
-    if (count !== undefined && count !== expected) faults.push(`it counts ${count} ${name}, not ${expected}`);
+  for (const [name, { section, valueSize, entries }] of Object.entries(variables)) {
+    const size = found.get(section)?.valueSize;
+    if (size !== valueSize * entries)
+      faults.push(`variable ${name} takes ${size ?? 0} bytes, not ${valueSize * entries}`);
   }
   const constants = object.rodata();
   if (constants.length !== structs.pf_constants.size) {
@@ -118,7 +119,6 @@ function configure(object: BpfObject, sizes: ProgramSizes, { rate, jiffies }: Ke
     prefixes: (sizes.vips + (sizes.clients ?? defaultLimits.clients)) * HEADROOM,
     vip_traffic: vips,
     rings: sizes.pools * HEADROOM,
-    reals,
     real_traffic: reals,
     flows: buckets * possibleCpus(),
     hot_flows: hot ? enums.pf_hot_places.PF_HOT_PLACES * possibleCpus() : 1,
@@ -145,7 +145,6 @@ function configure(object: BpfObject, sizes: ProgramSizes, { rate, jiffies }: Ke
       directory_mask: tables.directory - 1,
       server_id_mask: tables.server_ids - 1,
       hot: hot ? 1 : 0,
-      tracing: sizes.tracing ? 1 : 0,
       egress: sizes.egress ?? 0,
       tick_shift: tickShift,
       window_shift: windowShift,
@@ -155,6 +154,7 @@ function configure(object: BpfObject, sizes: ProgramSizes, { rate, jiffies }: Ke
   );
   return {
     flowsPerCpu: buckets * BUCKET_ENTRIES,
+    reals,
     tickMs: (2 ** tickShift / rate) * 1_000,
     tick: () => (jiffies() >>> tickShift) & TICK_MASK,
     tables,
@@ -166,7 +166,10 @@ function configure(object: BpfObject, sizes: ProgramSizes, { rate, jiffies }: Ke
  *
  * @throws PilotfishError PF_OBJECT, PF_LAYOUT, PF_VERIFIER, PF_CAPABILITY, PF_KERNEL
  */
-export async function loadProgram(sizes: ProgramSizes, path: string = objectPath): Promise<LoadedProgram> {
+export async function loadProgram(
+  sizes: ProgramSizes,
+  path: string = sizes.tracing ? tracingObjectPath : objectPath,
+): Promise<LoadedProgram> {
   const object = openObject(path);
   try {
     checkLayout(object, path);

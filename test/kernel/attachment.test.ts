@@ -15,7 +15,8 @@ import type { Attachment, AttachOptions } from '../../src/dataplane/attachment.t
 import { attach, checkPinDir, describeFound, detach, stillServes } from '../../src/dataplane/attachment.ts';
 import { indexKey } from '../../src/dataplane/codec.ts';
 import { MapDataPlane } from '../../src/dataplane/dataplane.ts';
-import { maps } from '../../src/dataplane/layout.gen.ts';
+import { maps, variables } from '../../src/dataplane/layout.gen.ts';
+import { mapShapes } from '../../src/dataplane/map-store.ts';
 import { createMap, interfaceIndex, openPinnedLink, openPinnedMap } from '../../src/dataplane/native.ts';
 import type { LoadedProgram } from '../../src/dataplane/program.ts';
 import { loadProgram } from '../../src/dataplane/program.ts';
@@ -23,6 +24,9 @@ import { pool, snapshot, vip } from '../support/model.ts';
 import { thrownBy } from '../support/thrown-by.ts';
 
 /** On a veth pair and a bpf file system of the test’s own. */
+
+/** What is pinned under maps/. */
+const pinned = Object.keys({ ...maps, ...variables });
 
 const left = `pfk${process.pid}a`;
 const right = `pfk${process.pid}b`;
@@ -104,7 +108,7 @@ describe('attaching', () => {
     expect(attachment).toMatchObject({ mode: 'driver', replaced: false });
     expect(attached(left)).toEqual({ mode: 'driver', id: loaded.program.id });
     expect(readdirSync(pinDir).sort()).toEqual(['link', 'maps', 'program']);
-    expect(readdirSync(join(pinDir, 'maps')).sort()).toEqual(Object.keys(maps).sort());
+    expect(readdirSync(join(pinDir, 'maps')).sort()).toEqual(pinned.toSorted());
     expect(describeFound(pinDir)).toContain(
       `program ${loaded.program.id} attached to interface index ${interfaceIndex(left)}`,
     );
@@ -168,10 +172,33 @@ describe('attaching', () => {
     const first = await load();
     mkdirSync(join(pinDir, 'maps'), { recursive: true });
     first.program.pin(join(pinDir, 'program'));
-    first.object.map('reals').pin(join(pinDir, 'maps', 'reals'));
+    first.object.map('.data.reals').pin(join(pinDir, 'maps', 'reals'));
     const second = await load();
     expect(attachTo(second)).toMatchObject({ replaced: false });
     expect(attached(left)?.id).toBe(second.program.id);
+  });
+});
+
+describe('pins of maps that an earlier version had', () => {
+  const pinFormer = (loaded: LoadedProgram): void => {
+    mkdirSync(join(pinDir, 'maps'), { recursive: true });
+    for (const name of ['hot_tags', 'reasons', 'events', 'budgets'])
+      loaded.object.map('cpu_state').pin(join(pinDir, 'maps', name));
+  };
+
+  it('go when the program is attached', async () => {
+    const loaded = await load();
+    pinFormer(loaded);
+    attachTo(loaded);
+    expect(readdirSync(join(pinDir, 'maps')).sort()).toEqual(pinned.toSorted());
+  });
+
+  it('go when it is taken off', async () => {
+    const loaded = await load();
+    attachTo(loaded);
+    pinFormer(loaded);
+    detach(pinDir);
+    expect(existsSync(pinDir)).toBe(false);
   });
 });
 
@@ -185,10 +212,10 @@ describe('attaching again', () => {
     expect(pinnedLink()).toEqual({ ...before, progId: second.program.id });
     expect(attached(left)).toEqual({ mode: 'driver', id: second.program.id });
 
-    second.store.put('settings', indexKey(0), new Uint8Array(maps.settings.valueSize).fill(7));
-    const pinned = openPinnedMap(join(pinDir, 'maps', 'settings'));
-    expect(pinned?.get(indexKey(0))).toEqual(second.store.get('settings', indexKey(0)));
-    pinned?.close();
+    second.store.put('settings', indexKey(0), new Uint8Array(mapShapes.settings.valueSize).fill(7));
+    const settings = openPinnedMap(join(pinDir, 'maps', 'settings'));
+    expect(settings?.get(indexKey(0))).toEqual(second.store.get('settings', indexKey(0)));
+    settings?.close();
   });
 
   it('keeps a replaced program attached when its predecessor closes everything', async () => {
@@ -268,7 +295,7 @@ describe('detaching', () => {
     attachTo(loaded);
     const removed = detach(pinDir);
     expect(removed[0]).toBe(`program ${loaded.program.id} from interface index ${interfaceIndex(left)}`);
-    expect(removed).toHaveLength(1 + Object.keys(maps).length + 2);
+    expect(removed).toHaveLength(1 + pinned.length + 2);
     expect(attached(left)).toBeNull();
     expect(existsSync(pinDir)).toBe(false);
     expect(detach(pinDir)).toEqual([]);

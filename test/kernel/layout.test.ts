@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PilotfishError } from '../../src/core/errors.ts';
-import { eventNames, reasonNames } from '../../src/dataplane/counters.ts';
 import { structs } from '../../src/dataplane/layout.gen.ts';
 import type { LoadedProgram } from '../../src/dataplane/program.ts';
 import { loadProgram } from '../../src/dataplane/program.ts';
@@ -35,7 +34,7 @@ describe('an object compiled from other structs', () => {
       'layout.h',
       '	__u64 too_big_window; /* the same for too_big_answers */\n',
       '	__u64 too_big_window; /* the same for too_big_answers */\n	__u64 other;\n',
-      'map budgets has valueSize 32, not 24',
+      `map cpu_state has valueSize ${structs.pf_cpu_state.size + 8}, not ${structs.pf_cpu_state.size}`,
     ],
     [
       'a longer key',
@@ -47,30 +46,37 @@ describe('an object compiled from other structs', () => {
     [
       'another map type',
       'maps.h',
-      'TYPE_ARRAY);\n	__uint(max_entries, 1);\n	__type(key, __u32);\n	__type(value, struct pf_settings)',
-      'TYPE_HASH);\n	__uint(max_entries, 1);\n	__type(key, __u32);\n	__type(value, struct pf_settings)',
-      'map settings has type hash, not array',
+      'TYPE_ARRAY);\n	__uint(max_entries, 1);\n	__type(key, __u32);\n	__type(value, struct pf_flow_bucket)',
+      'TYPE_HASH);\n	__uint(max_entries, 1);\n	__type(key, __u32);\n	__type(value, struct pf_flow_bucket)',
+      'map flows has type hash, not array',
     ],
     [
       'a map under another name',
       'maps.h',
       '#define PILOTFISH_MAPS_H',
-      '#define PILOTFISH_MAPS_H\n#define settings knobs',
-      'map settings is missing',
+      '#define PILOTFISH_MAPS_H\n#define flows streams',
+      'map flows is missing',
+    ],
+    [
+      'a larger variable',
+      'layout.h',
+      'PF_NUMBERS = 65536',
+      'PF_NUMBERS = 65537',
+      'variable reals takes 2097184 bytes, not 2097152',
     ],
     [
       'one more reason',
       'layout.h',
       '	PF_FORWARDED,	',
       '	PF_TIRED,\n	PF_FORWARDED,	',
-      `it counts ${reasonNames.length + 1} reasons, not ${reasonNames.length}`,
+      `map cpu_state has valueSize ${structs.pf_cpu_state.size + 8}, not ${structs.pf_cpu_state.size}`,
     ],
     [
       'one more event',
       'layout.h',
       '	PF_EVENT_COUNT\n',
       '	PF_EVENT_YAWN,\n	PF_EVENT_COUNT\n',
-      `it counts ${eventNames.length + 1} events, not ${eventNames.length}`,
+      `map cpu_state has valueSize ${structs.pf_cpu_state.size + 8}, not ${structs.pf_cpu_state.size}`,
     ],
     [
       'two fields that changed places',
@@ -82,8 +88,8 @@ describe('an object compiled from other structs', () => {
     [
       'one more constant',
       'layout.h',
-      '	__u32 tracing;',
-      '	__u32 other[2];\n	__u32 tracing;',
+      '	__u32 egress;',
+      '	__u32 other[2];\n	__u32 egress;',
       `constants take ${structs.pf_constants.size + 8} bytes, not ${structs.pf_constants.size}`,
     ],
   ])('%s', async (_what, header, from, to, fault) => {

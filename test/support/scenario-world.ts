@@ -20,7 +20,7 @@ import { verdictsOn } from './state-arb.ts';
 import { WatchedStore } from './watched-store.ts';
 
 const MAPS_OF = { vip: 'vip_traffic', real: 'real_traffic' } as const;
-const noTraffic = { packets: 0n, bytes: 0n, new_flows: 0n, hits: 0n, misses: 0n };
+const noTraffic = { bytes: 0n, unused: 0n, new_flows: 0n, hits: 0n, misses: 0n };
 const log = pino({ level: 'silent' });
 const rings = new RingBuilder(512);
 /** Longer than the reconciler waits for more changes, shorter than its first retry. */
@@ -134,7 +134,7 @@ export class ScenarioWorld {
   /** The program has counted packets of a VIP or a real. */
   async count(what: 'vip' | 'real', number: number, packets: number): Promise<void> {
     await this.settle();
-    this.#maps.put(MAPS_OF[what], indexKey(number), encode('pf_traffic', { ...noTraffic, packets: BigInt(packets) }));
+    this.#maps.put(MAPS_OF[what], indexKey(number), encode('pf_traffic', { ...noTraffic, unused: BigInt(packets) }));
   }
 
   failNext(call: StoreCall): void {
@@ -172,7 +172,7 @@ export class ScenarioWorld {
   /** Of those numbers that have counted anything. */
   #traffic(what: 'vip' | 'real'): string[] {
     return [...this.#maps.entries(MAPS_OF[what])].flatMap(([, value], number) => {
-      const { packets } = decode('pf_traffic', value);
+      const { unused: packets } = decode('pf_traffic', value);
       return packets === 0n ? [] : [`traffic of ${what} ${number}: ${packets} packets`];
     });
   }

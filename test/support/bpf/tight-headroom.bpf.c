@@ -3,6 +3,7 @@
  * The program on a frame that has 16 bytes of room in front, as with a driver that leaves little. A test run gives 256,
  * of which the kernel keeps 40 for its own struct xdp_frame.
  */
+#define PF_TRACING 1
 #include "pilotfish.bpf.c"
 
 #define TEST_RUN_HEADROOM (256 - 40)
