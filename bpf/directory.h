@@ -30,15 +30,17 @@ INLINE int may_be_ours(__u64 address_hash)
 }
 
 /*
- * Where the entry of a key is in a table of a perfect hash, if it is anywhere. The displacements of all homes are close together behind
- * the entries, so that they stay in the nearest cache however many keys there are. size: of an entry in bytes.
+ * Where the entry of a key is in a table of a perfect hash, if it is anywhere. A table begins with how many places it uses, for what is close
+ * together stays in the nearest caches; so are the displacements of all homes, behind the entries. most: places that the map has room for,
+ * less one; size: of an entry in bytes, and of what comes before the first one.
  */
-INLINE const void *place_of(const void *table, __u64 hash, __u32 mask, __u32 size)
+INLINE const void *place_of(const void *table, __u64 hash, __u32 most, __u32 size)
 {
-	const __u16 *displacements = table + (mask + 1) * size;
+	__u32 mask = *(const __u32 *)table & most;
+	const __u16 *displacements = table + (mask + 2) * size;
 	__u32 displacement = displacements[(hash >> 40) & (mask / PF_PLACES_PER_HOME)];
 
-	return table + ((((__u32)hash ^ (displacement * PF_PLACE_1)) * PF_PLACE_2 >> 16) & mask) * size;
+	return table + (((((__u32)hash ^ (displacement * PF_PLACE_1)) * PF_PLACE_2 >> 16) & mask) + 1) * size;
 }
 
 /* The table in force: the one value of the one inner map. */

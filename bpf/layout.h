@@ -91,7 +91,8 @@ struct pf_key {
 
 /*
  * One entry of the directory, of which an inner map of the map directory is full. A perfect hash by displacement
- * (docs/decisions/0005-directory.md): the entries come first, the displacements of all homes after them.
+ * (docs/decisions/0005-directory.md): before them, in as many bytes as one has, comes the number of places in use, less one; after
+ * them, the displacements of all homes.
  */
 struct pf_entry {
 	struct pf_key key;
@@ -198,7 +199,7 @@ struct pf_changes {
 struct pf_constants {
 	__u64 layout_fingerprint; /* of this file, by the build; the agent loads no object with another one */
 	__u32 flow_bucket_mask;	  /* buckets of one CPU's flow cache, less one; they are a power of two */
-	__u32 directory_mask;	  /* places of a directory, less one; a power of two, 65,536 at most */
+	__u32 directory_mask;	  /* places that a directory has room for, less one; a power of two, 65,536 at most */
 	__u32 server_id_mask;	  /* the same of a table of server ids */
 	__u32 egress;		  /* index of the interface that packets to reals leave by; 0: the one they came in by */
 	__u32 tick_shift;	  /* a tick of the flow cache is 2^this jiffies, about two seconds */

@@ -61,7 +61,7 @@ struct pf_directory_map {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__uint(key_size, sizeof(__u32));
-	__uint(value_size, 2 * sizeof(struct pf_entry));
+	__uint(value_size, 3 * sizeof(struct pf_entry));
 };
 
 struct {
@@ -75,7 +75,7 @@ struct pf_server_id_map {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__uint(key_size, sizeof(__u32));
-	__uint(value_size, 2 * sizeof(struct pf_server_id));
+	__uint(value_size, 3 * sizeof(struct pf_server_id));
 };
 
 struct {

@@ -3,7 +3,7 @@ import type { Entry } from './directory-entries.ts';
 import { enums, structs } from './layout.gen.ts';
 import type { Word64 } from './mix64.ts';
 import { MIX_1, MIX_2, MIX_3, mix } from './mix64.ts';
-import { perfectHash, tableBytes } from './perfect-hash.ts';
+import { densestHash, tableBytes } from './perfect-hash.ts';
 import { tableFull } from './table-full.ts';
 
 /** The directory as docs/decisions/0005-directory.md lays it out. */
@@ -39,13 +39,13 @@ export interface DirectoryTable {
 
 /**
  * @param entries with keys that all differ
- * @param size places of the table: a power of two
+ * @param size places that the table has room for: a power of two
  * @throws PilotfishError PF_MAP_FULL
  */
 export function directoryTable(entries: readonly Entry[], size: number): DirectoryTable {
   const encoded = entries.map((entry) => encode('pf_entry', { ...entry, spare: 0 }));
   const hashes = encoded.map(hashesOf);
-  const found = perfectHash(
+  const found = densestHash(
     hashes.map(({ key }) => key),
     size,
   );

@@ -6,7 +6,7 @@ import type { Entries, MapName, MapStore, RingFill, TableName, VariableName } fr
 import { entryBytes } from './map-store.ts';
 import type { BpfMap, BpfObject } from './native.ts';
 import { createMap, possibleCpus, unmap } from './native.ts';
-import { tableEntries } from './perfect-hash.ts';
+import { tableSize } from './perfect-hash.ts';
 import { Variable } from './variable.ts';
 
 const BPF_F_MMAPABLE = 1 << 10;
@@ -174,7 +174,7 @@ export function newTable(table: TableName, places: number): BpfMap {
     type: 'array',
     name: `pf_${table}`,
     keySize: 4,
-    valueSize: tableEntries(places, entryBytes[table]) * entryBytes[table],
+    valueSize: tableSize(places, entryBytes[table]),
     maxEntries: 1,
   });
 }

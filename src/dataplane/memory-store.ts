@@ -2,7 +2,7 @@ import { RING_SLOTS } from '../core/data-plane.ts';
 import { PilotfishError } from '../core/errors.ts';
 import type { Entries, MapName, MapStore, RingFill, TableName } from './map-store.ts';
 import { entryBytes, mapShapes } from './map-store.ts';
-import { tableEntries } from './perfect-hash.ts';
+import { tableSize } from './perfect-hash.ts';
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
@@ -72,7 +72,7 @@ export class MemoryMapStore implements MapStore {
   }
 
   async swapTable(table: TableName, bytes: Uint8Array): Promise<number> {
-    const expected = tableEntries(this.tableSize(table), entryBytes[table]) * entryBytes[table];
+    const expected = tableSize(this.tableSize(table), entryBytes[table]);
     if (bytes.length !== expected)
       throw new PilotfishError('PF_MAP', `table ${table} takes ${expected} bytes, not ${bytes.length}`);
     const id = this.#nextId++;

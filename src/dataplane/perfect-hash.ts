@@ -14,6 +14,8 @@ const PLACE_2 = 0x85ebca6b;
 const { PF_PLACES_PER_HOME } = enums.pf_homes;
 
 export interface PerfectHash {
+  /** Places: a power of two, one home’s at least. */
+  readonly size: number;
   /** By key: its own place, which no other key has. */
   readonly places: Uint32Array;
   /** By home; 0 where no key has its home. */
@@ -88,7 +90,22 @@ export function perfectHash(hashes: readonly Readonly<Word64>[], size: number): 
     displacements[home] = displacement;
     for (const [i, place] of found.entries()) places[keys[starts[home]! + i]!] = place;
   }
-  return { places, displacements };
+  return { size, places, displacements };
+}
+
+/**
+ * The same in as few places as it will do, for what is close together stays in the nearest caches: three quarters of
+ * them are taken at most, for beyond that it would be searched for in vain.
+ *
+ * @param most places: a power of two, 65,536 at most
+ */
+export function densestHash(hashes: readonly Readonly<Word64>[], most: number): PerfectHash | null {
+  const wanted = 2 ** Math.ceil(Math.log2(Math.max(PF_PLACES_PER_HOME, (hashes.length * 4) / 3)));
+  for (let size = Math.min(wanted, most); size <= most; size *= 2) {
+    const found = perfectHash(hashes, size);
+    if (found !== null) return found;
+  }
+  return null;
 }
 
 const SMALLEST_TABLE = 1_024;
@@ -105,26 +122,27 @@ export function surelyHeld(places: number): number {
   return places / 2;
 }
 
-/** Entries of the map that holds such a table: behind the places, the displacements. */
-export function tableEntries(places: number, entryBytes: number): number {
-  return places + (places / PF_PLACES_PER_HOME) * (Uint16Array.BYTES_PER_ELEMENT / entryBytes);
+/** Bytes of the map that holds such a table: the number of places in use, the places, the displacements. */
+export function tableSize(places: number, entryBytes: number): number {
+  return (1 + places) * entryBytes + (places / PF_PLACES_PER_HOME) * Uint16Array.BYTES_PER_ELEMENT;
 }
 
 /**
  * The whole map.
  *
  * @param entries in the order of the keys, encoded
- * @param size places
+ * @param most places that the map has room for
  */
 export function tableBytes(
   entries: readonly Uint8Array[],
-  { places, displacements }: PerfectHash,
-  size: number,
+  { size, places, displacements }: PerfectHash,
+  most: number,
   entryBytes: number,
 ): Uint8Array {
-  const bytes = new Uint8Array(tableEntries(size, entryBytes) * entryBytes);
-  for (const [key, entry] of entries.entries()) bytes.set(entry, (places[key] ?? 0) * entryBytes);
-  const view = new DataView(bytes.buffer, size * entryBytes);
+  const bytes = new Uint8Array(tableSize(most, entryBytes));
+  new DataView(bytes.buffer).setUint32(0, size - 1, true);
+  for (const [key, entry] of entries.entries()) bytes.set(entry, (1 + (places[key] ?? 0)) * entryBytes);
+  const view = new DataView(bytes.buffer, (1 + size) * entryBytes);
   displacements.forEach((displacement, home) => {
     view.setUint16(home * Uint16Array.BYTES_PER_ELEMENT, displacement, true);
   });

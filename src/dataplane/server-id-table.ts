@@ -3,7 +3,7 @@ import { encode } from './codec.ts';
 import { structs } from './layout.gen.ts';
 import type { Word64 } from './mix64.ts';
 import { MIX_1, MIX_2, mix } from './mix64.ts';
-import { perfectHash, tableBytes } from './perfect-hash.ts';
+import { densestHash, tableBytes } from './perfect-hash.ts';
 import { tableFull } from './table-full.ts';
 
 function hashOf(id: number, pool: number): Word64 {
@@ -16,7 +16,7 @@ function hashOf(id: number, pool: number): Word64 {
 /**
  * All of the inner map, as docs/decisions/0005-directory.md lays them out.
  *
- * @param size places of the table: a power of two
+ * @param size places that the table has room for: a power of two
  * @throws PilotfishError PF_MAP_FULL
  */
 export function serverIdTable(serverIds: ServerIds, size: number): Uint8Array {
@@ -24,7 +24,7 @@ export function serverIdTable(serverIds: ServerIds, size: number): Uint8Array {
     const [pool = 0, id = 0] = key.split('|').map(Number);
     return { pool, id, real };
   });
-  const found = perfectHash(
+  const found = densestHash(
     entries.map(({ id, pool }) => hashOf(id, pool)),
     size,
   );

@@ -73,7 +73,8 @@ describe.skipIf(skipUnless(['two-cpus'], twoCpus))('a directory that changes und
     const view = new DataView(bytes.buffer, bytes.byteOffset);
     const ports: number[] = [];
     let place = -1;
-    for (let n = 0; n < loaded.store.tableSize('directory'); n++) {
+    // Before the first place stands how many there are, less one.
+    for (let n = 1; n <= view.getUint32(0, true) + 1; n++) {
       ports[n] = view.getUint16(n * ENTRY_BYTES + fields.port.offset);
       const family = view.getUint8(n * ENTRY_BYTES + fields.family.offset);
       if (family === enums.pf_family.PF_FAMILY_PREFIX && ports[n] === PORT) place = n;

@@ -13,6 +13,7 @@ import { MapDataPlane } from '../../src/dataplane/dataplane.ts';
 import { structs } from '../../src/dataplane/layout.gen.ts';
 import type { MapStore } from '../../src/dataplane/map-store.ts';
 import { MemoryMapStore } from '../../src/dataplane/memory-store.ts';
+import { tableSize } from '../../src/dataplane/perfect-hash.ts';
 import { loadProgram } from '../../src/dataplane/program.ts';
 import { found, meant } from '../support/directory-meaning.ts';
 import { findDestination, findServerId } from '../support/look-up.ts';
@@ -271,7 +272,10 @@ describe.each([kernel, memory])('a data plane over $name', ({ make }) => {
     const wanted = dataPlane.observe();
     store.put('address_filter', indexKey(0), new Uint8Array(8_192));
     for (const [key] of [...store.entries('prefixes')].slice(0, 1)) store.delete('prefixes', key);
-    await store.swapTable('server_ids', new Uint8Array(16 * (65 / 64) * store.tableSize('server_ids')));
+    await store.swapTable(
+      'server_ids',
+      new Uint8Array(tableSize(store.tableSize('server_ids'), structs.pf_server_id.size)),
+    );
     await store.removeRings([0]);
     await converge(dataPlane, goals.more as Target);
     expect(dataPlane.observe()).toEqual(wanted);

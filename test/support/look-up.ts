@@ -49,18 +49,23 @@ function hashesOf({ address, port, protocol, family }: Key): { ofAddress: bigint
   return { ofAddress, ofKey: step(ofAddress ^ BigInt(last), 0x165667b19e3779f9n) };
 }
 
-function entryAt(table: Uint8Array, index: number): Entry {
-  return decode('pf_entry', table.subarray(index * 32, index * 32 + 32));
+/** Before the first place there are `entryBytes` that begin with how many there are, less one. */
+function sizeOf(table: Uint8Array): number {
+  return new DataView(table.buffer, table.byteOffset).getUint32(0, true) + 1;
+}
+
+function entryAt(table: Uint8Array, place: number): Entry {
+  return decode('pf_entry', table.subarray((1 + place) * 32, (2 + place) * 32));
 }
 
 /** Behind the places, `entryBytes` each, there are 2 bytes for every 8 of them. */
 function displacementOf(table: Uint8Array, h: bigint, size: number, entryBytes: number): number {
   const home = Number(h >> 40n) & (size / 8 - 1);
-  return new DataView(table.buffer, table.byteOffset).getUint16(size * entryBytes + home * 2, true);
+  return new DataView(table.buffer, table.byteOffset).getUint16((1 + size) * entryBytes + home * 2, true);
 }
 
 function findKey(table: Uint8Array, key: Key): Entry | null {
-  const size = (table.length / 32) * (128 / 129);
+  const size = sizeOf(table);
   const { ofKey } = hashesOf(key);
   const displacement = displacementOf(table, ofKey, size, 32);
   const entry = entryAt(table, placeOf(ofKey, displacement, size));
@@ -113,9 +118,9 @@ export function findDestination(maps: Maps, address: Address, port: number, prot
 export function findServerId(maps: Maps, pool: number, id: number): number {
   const table = maps.tableBytes('server_ids');
   if (table === null) return 0;
-  const size = (table.length / 16) * (64 / 65);
+  const size = sizeOf(table);
   const h = step(step(BigInt(id) | (BigInt(pool) << 32n), 0x9e3779b97f4a7c15n), 0xc2b2ae3d27d4eb4fn);
   const place = placeOf(h, displacementOf(table, h, size, 16), size);
-  const found = decode('pf_server_id', table.subarray(place * 16, place * 16 + 16));
+  const found = decode('pf_server_id', table.subarray((1 + place) * 16, (2 + place) * 16));
   return found.id === id && found.pool === pool ? found.real : 0;
 }

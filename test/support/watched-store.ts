@@ -21,8 +21,11 @@ function numbersIn(slots: Uint16Array): readonly number[] {
 
 /** The entries of a table that are not empty. */
 function* used(table: Uint8Array | null, size: number, isUsed: (entry: Uint8Array) => boolean): Iterable<Uint8Array> {
-  for (let at = 0; table !== null && at < table.length; at += size) {
-    const entry = table.subarray(at, at + size);
+  if (table === null) return;
+  // As docs/decisions/0005-directory.md has it.
+  const places = new DataView(table.buffer, table.byteOffset).getUint32(0, true) + 1;
+  for (let place = 0; place < places; place++) {
+    const entry = table.subarray((1 + place) * size, (2 + place) * size);
     if (isUsed(entry)) yield entry;
   }
 }

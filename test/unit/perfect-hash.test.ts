@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MIX_1, MIX_2, MIX_3, mix } from '../../src/dataplane/mix64.ts';
-import { homeOf, perfectHash, placeOf, tablePlaces } from '../../src/dataplane/perfect-hash.ts';
+import { densestHash, homeOf, perfectHash, placeOf, tablePlaces } from '../../src/dataplane/perfect-hash.ts';
 
 const half = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 const wordArb = fc.record({ high: half, low: half });
@@ -60,13 +60,46 @@ describe('a perfect hash', () => {
     expect(found?.displacements[1]).toBe(1);
   });
 
-  it('holds half of the largest size', () => {
-    const hashes = Array.from({ length: 32_768 }, (_, i) => {
+  const mixed = (count: number) =>
+    Array.from({ length: count }, (_, i) => {
       const word = { high: 1, low: i };
       mix(word, MIX_1);
       mix(word, MIX_2);
       return word;
     });
+
+  it.each([
+    [0, 8],
+    [6, 8],
+    [7, 16],
+    [12, 16],
+    [1_536, 2_048],
+    [1_537, 4_096],
+    [12_288, 16_384],
+    [30_720, 65_536],
+  ])('of %i keys takes up %i places, three quarters of them at most', (keys, size) => {
+    expect(densestHash(mixed(keys), 65_536)?.size).toBe(size);
+  });
+
+  it('takes more places where fewer do not part its keys, up to what there is room for', () => {
+    // In 8 places the two low halves have the same one whatever the displacement: it has to take part in all homes alike.
+    // One home with 8 places, two with 16: there they may have different displacements.
+    const parted = [
+      { high: 0 << 8, low: 4 },
+      { high: 1 << 8, low: 4 },
+    ];
+    expect(densestHash(parted, 1_024)?.size).toBe(16);
+    const never = [
+      { high: 0, low: 4 },
+      { high: 1, low: 4 },
+    ];
+    expect(densestHash(never, 1_024)).toBeNull();
+    expect(densestHash(mixed(1_025), 1_024)).toBeNull();
+    expect(densestHash(mixed(900), 1_024)?.size).toBe(1_024);
+  });
+
+  it('holds half of the largest size', () => {
+    const hashes = mixed(32_768);
     expect(new Set(perfectHash(hashes, 65_536)?.places).size).toBe(32_768);
   });
 
