@@ -149,9 +149,9 @@ INLINE int treat_plain_icmp(struct xdp_md *ctx, struct packet *p, const void *fr
 }
 
 /* A plain packet of one family. PF_NEXT: for all the steps. */
-INLINE int treat_plain(struct xdp_md *ctx, __u8 family, const void *frame, __u64 moment, struct pf_cpu_state *cpu)
+INLINE int treat_plain(struct xdp_md *ctx, __u8 family, const void *frame, struct pf_cpu_state *cpu)
 {
-	struct packet p = plain_packet(family, moment, cpu);
+	struct packet p = plain_packet(family, cpu);
 	enum plain plain = read_plain(&p, frame, frame_end(ctx));
 	int verdict;
 
@@ -159,6 +159,7 @@ INLINE int treat_plain(struct xdp_md *ctx, __u8 family, const void *frame, __u64
 		return treat_plain_icmp(ctx, &p, frame);
 	if (plain == NOT_PLAIN)
 		return PF_NEXT;
+	p.moment = this_moment();
 	verdict = treat_hot(ctx, &p, frame);
 	if (verdict != PF_NEXT)
 		return verdict;
@@ -227,7 +228,7 @@ int pilotfish(struct xdp_md *ctx)
 	struct pf_cpu_state *cpu = this_cpu();
 	const void *frame = frame_start(ctx);
 	const __be16 *type = frame + sizeof(struct mac_pair);
-	__u64 moment = this_moment();
+	__u64 moment;
 	__u8 hops = PF_HOPS;
 	int action = PF_NEXT;
 
@@ -235,13 +236,14 @@ int pilotfish(struct xdp_md *ctx)
 		return XDP_PASS;
 	if (frame + PF_PLAIN_LEAST <= frame_end(ctx)) {
 		if (*type == bpf_htons(ETH_P_IP))
-			action = treat_plain(ctx, PF_FAMILY_V4, frame, moment, cpu);
+			action = treat_plain(ctx, PF_FAMILY_V4, frame, cpu);
 		else if (*type == bpf_htons(ETH_P_IPV6))
-			action = treat_plain(ctx, PF_FAMILY_V6, frame, moment, cpu);
+			action = treat_plain(ctx, PF_FAMILY_V6, frame, cpu);
 		if (likely(action != PF_NEXT))
 			return action;
 	}
 	trace_start();
+	moment = this_moment();
 	for (int layer = 0; layer < PF_LAYERS; layer++) {
 		__be16 ethertype = 0;
 		__u32 l3 = skip_ethernet(ctx, &ethertype);

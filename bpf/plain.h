@@ -35,7 +35,7 @@ INLINE __u8 plain_protocol(const void *ip, __u8 family)
 }
 
 /* The packet before anything is known of it. */
-INLINE struct packet plain_packet(__u8 family, __u64 moment, struct pf_cpu_state *cpu)
+INLINE struct packet plain_packet(__u8 family, struct pf_cpu_state *cpu)
 {
 	return (struct packet){
 		.l3 = sizeof(struct ethhdr),
@@ -44,7 +44,6 @@ INLINE struct packet plain_packet(__u8 family, __u64 moment, struct pf_cpu_state
 		.hops = PF_HOPS,
 		.flaw = PF_NEXT,
 		.plain = PLAIN,
-		.moment = moment,
 		.cpu = cpu,
 	};
 }
