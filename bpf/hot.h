@@ -271,8 +271,12 @@ INLINE int treat_hot(struct xdp_md *ctx, struct packet *p, const void *frame)
 	read_flow(p, frame);
 	if (!hot || !is_of(hot, p, rest))
 		return PF_NEXT;
-	if (hot->moment != p->moment || !is_like_it(hot, p, frame)) {
+	if (hot->moment != p->moment) {
 		p->may_be_hot = veil(1);
+		return PF_NEXT;
+	}
+	if (!is_like_it(hot, p, frame)) {
+		p->may_be_hot = hot->kind & PF_HOT_BY_ID;
 		return PF_NEXT;
 	}
 	length = send_ready(ctx, hot, p->family);

@@ -192,7 +192,6 @@ struct pf_hot_flow {
 struct pf_changes {
 	__u32 count;
 	__u32 spare;
-	__u64 zero; /* always 0, which the verifier does not know */
 };
 
 /* What is set before the program is loaded and never changes: the verifier removes what it switches off. */

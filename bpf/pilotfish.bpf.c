@@ -119,7 +119,7 @@ INLINE int balance(struct xdp_md *ctx, struct packet *p)
 	return reason;
 }
 
-/* Sets the VIP of a plain packet, or what its address has for ICMP. PF_NEXT: neither is alone there, and all the steps have to see it. */
+/* Sets the entry that a plain packet meets, of a VIP, an address for ICMP, the end of a tunnel or the host, and its flags. */
 INLINE int find_plain_vip(struct packet *p, const void *frame)
 {
 	int verdict;

@@ -4,7 +4,7 @@ import type { RealObservation } from './core/health-state.ts';
 import type { RealKey, Snapshot } from './core/model.ts';
 import { realKey } from './core/model.ts';
 import type { RingBuilder } from './core/ring-builder.ts';
-import { readEvents, readReasons, readTraffic } from './dataplane/counters.ts';
+import { readCounters, readTraffic } from './dataplane/counters.ts';
 import type { EgressState } from './dataplane/egress.ts';
 import type { MapStore } from './dataplane/map-store.ts';
 import type { ReconcilerStatus } from './sync/reconciler.ts';
@@ -170,6 +170,7 @@ function asNumbers(counts: Readonly<Record<string, bigint>>): Record<string, num
 
 export function agentState(facts: AgentFacts, sources: StateSources): AgentState {
   const { snapshot, applied, failures, lastError } = sources.status;
+  const { reasons, events } = readCounters(sources.store);
   return {
     ...facts,
     version,
@@ -177,7 +178,7 @@ export function agentState(facts: AgentFacts, sources: StateSources): AgentState
     reconciles: { applied, failures, lastError },
     vips: vipStates(sources),
     pools: poolStates(sources),
-    reasons: asNumbers(readReasons(sources.store)),
-    events: asNumbers(readEvents(sources.store)),
+    reasons: asNumbers(reasons),
+    events: asNumbers(events),
   };
 }

@@ -28,26 +28,34 @@ export interface Traffic {
   readonly misses: bigint;
 }
 
-function readCounts(store: Pick<MapStore, 'get'>, field: 'reasons' | 'events', names: readonly string[]) {
+/** Since the program was loaded, over all CPUs. */
+export interface Counters {
+  /** Packets by reason. */
+  readonly reasons: Record<string, bigint>;
+  /** How often what happened. */
+  readonly events: Record<string, bigint>;
+}
+
+export function readCounters(store: Pick<MapStore, 'get'>): Counters {
   const { size, fields } = structs.pf_cpu_state;
-  const { offset, count } = fields[field];
   const value = store.get('cpu_state', indexKey(0)) ?? new Uint8Array();
-  const sums = new BigUint64Array(count);
-  for (let at = 0; at + size <= value.length; at += size) {
-    const own = new BigUint64Array(value.buffer, value.byteOffset + at + offset, count);
-    for (const [index, n] of own.entries()) sums[index]! += n;
-  }
-  return Object.fromEntries(names.map((name, index) => [name, sums[index]!]));
+  const sum = ({ offset, count }: { readonly offset: number; readonly count: number }, names: readonly string[]) => {
+    const sums = new BigUint64Array(count);
+    for (let at = 0; at + size <= value.length; at += size) {
+      const own = new BigUint64Array(value.buffer, value.byteOffset + at + offset, count);
+      for (const [index, n] of own.entries()) sums[index]! += n;
+    }
+    return Object.fromEntries(names.map((name, index) => [name, sums[index]!]));
+  };
+  return { reasons: sum(fields.reasons, reasonNames), events: sum(fields.events, eventNames) };
 }
 
-/** Packets by reason since the program was loaded, over all CPUs. */
 export function readReasons(store: Pick<MapStore, 'get'>): Record<string, bigint> {
-  return readCounts(store, 'reasons', reasonNames);
+  return readCounters(store).reasons;
 }
 
-/** How often what happened since the program was loaded, over all CPUs. */
 export function readEvents(store: Pick<MapStore, 'get'>): Record<string, bigint> {
-  return readCounts(store, 'events', eventNames);
+  return readCounters(store).events;
 }
 
 /** Traffic of a VIP or a real by its number, over all CPUs. */

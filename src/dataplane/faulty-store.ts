@@ -1,9 +1,10 @@
 import { PilotfishError } from '../core/errors.ts';
-import type { Entries, MapName, MapStore, RingFill, TableName } from './map-store.ts';
+import type { Entries, MapName, MapStore, RingFill, TableName, TrieName } from './map-store.ts';
 
 /** A call that can fail, such as `put reals` or `swapRings`. */
 export type StoreCall =
-  | `${'put' | 'get' | 'delete' | 'entries' | 'putMany' | 'deleteMany'} ${MapName}`
+  | `${'put' | 'get' | 'entries'} ${MapName}`
+  | `${'delete' | 'putMany' | 'deleteMany'} ${TrieName}`
   | `${'swapTable' | 'tableId' | 'tableBytes'} ${TableName}`
   | 'swapRings'
   | 'removeRings'
@@ -57,7 +58,7 @@ export class FaultyMapStore implements MapStore {
     return this.#inner.get(map, key);
   }
 
-  delete(map: MapName, key: Uint8Array): boolean {
+  delete(map: TrieName, key: Uint8Array): boolean {
     this.#mayFail(`delete ${map}`);
     return this.#inner.delete(map, key);
   }
@@ -67,13 +68,13 @@ export class FaultyMapStore implements MapStore {
     return this.#inner.entries(map);
   }
 
-  async putMany(map: MapName, entries: Entries): Promise<void> {
+  async putMany(map: TrieName, entries: Entries): Promise<void> {
     if (!this.#fails(`putMany ${map}`)) return this.#inner.putMany(map, entries);
     await this.#inner.putMany(map, this.#first(entries));
     throw failure(`putMany ${map}`);
   }
 
-  async deleteMany(map: MapName, entries: Entries): Promise<void> {
+  async deleteMany(map: TrieName, entries: Entries): Promise<void> {
     if (!this.#fails(`deleteMany ${map}`)) return this.#inner.deleteMany(map, entries);
     await this.#inner.deleteMany(map, this.#first(entries));
     throw failure(`deleteMany ${map}`);

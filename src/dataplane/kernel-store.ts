@@ -2,7 +2,7 @@ import { RING_SLOTS } from '../core/data-plane.ts';
 import { Changes } from './changes.ts';
 import { indexKey, indexOf } from './codec.ts';
 import { maps, variables } from './layout.gen.ts';
-import type { Entries, MapName, MapStore, RingFill, TableName, VariableName } from './map-store.ts';
+import type { Entries, MapName, MapStore, RingFill, TableName, TrieName, VariableName } from './map-store.ts';
 import { entryBytes } from './map-store.ts';
 import type { BpfMap, BpfObject } from './native.ts';
 import { createMap, possibleCpus, unmap } from './native.ts';
@@ -61,7 +61,7 @@ export class KernelMapStore implements MapStore {
     return (this.#variables.get(map) ?? this.#map(map)).get(key);
   }
 
-  delete(map: MapName, key: Uint8Array): boolean {
+  delete(map: TrieName, key: Uint8Array): boolean {
     return this.#changes.after(() => this.#map(map).delete(key));
   }
 
@@ -69,11 +69,11 @@ export class KernelMapStore implements MapStore {
     return readEntries(this.#variables.get(map) ?? this.#map(map));
   }
 
-  async putMany(map: MapName, { keys, values, count }: Entries): Promise<void> {
+  async putMany(map: TrieName, { keys, values, count }: Entries): Promise<void> {
     if (count > 0) await this.#putBatch(map, { keys, values, count });
   }
 
-  async deleteMany(map: MapName, { keys, count }: Entries): Promise<void> {
+  async deleteMany(map: TrieName, { keys, count }: Entries): Promise<void> {
     if (count > 0) await this.#changes.afterAll(() => this.#map(map).deleteBatch(keys, count));
   }
 

@@ -595,7 +595,7 @@ export const structs = {
     }
   },
   "pf_changes": {
-    "size": 16,
+    "size": 8,
     "fields": {
       "count": {
         "offset": 0,
@@ -605,11 +605,6 @@ export const structs = {
       "spare": {
         "offset": 4,
         "type": "u32",
-        "count": 1
-      },
-      "zero": {
-        "offset": 8,
-        "type": "u64",
         "count": 1
       }
     }
@@ -724,7 +719,7 @@ export const variables = {
   "changes": {
     "section": ".data.changes",
     "value": "pf_changes",
-    "valueSize": 16,
+    "valueSize": 8,
     "entries": 1
   },
   "reals": {
@@ -742,4 +737,4 @@ export const variables = {
 } as const;
 
 /** Of bpf/layout.h: first 8 bytes of its SHA-256, in hex. */
-export const fingerprint = '362458d59bac0c61';
+export const fingerprint = '1746b4da55a4f29c';

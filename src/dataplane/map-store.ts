@@ -6,6 +6,9 @@ export type TableName = 'directory' | 'server_ids';
 export type VariableName = Exclude<keyof typeof variables, 'changes'>;
 export type MapName = Exclude<keyof typeof maps, 'rings' | TableName> | VariableName;
 
+/** Maps whose entries come and go, and are many. */
+export type TrieName = 'prefixes';
+
 interface MapShape {
   readonly keySize: number;
   readonly valueSize: number;
@@ -66,11 +69,11 @@ export interface MapStore {
   put(map: MapName, key: Uint8Array, value: Uint8Array): void;
   get(map: MapName, key: Uint8Array): Uint8Array | null;
   /** False when there was no such key. */
-  delete(map: MapName, key: Uint8Array): boolean;
+  delete(map: TrieName, key: Uint8Array): boolean;
   entries(map: MapName): Iterable<readonly [key: Uint8Array, value: Uint8Array]>;
-  putMany(map: MapName, entries: Entries): Promise<void>;
+  putMany(map: TrieName, entries: Entries): Promise<void>;
   /** By their keys; those that are not there do no harm. */
-  deleteMany(map: MapName, entries: Entries): Promise<void>;
+  deleteMany(map: TrieName, entries: Entries): Promise<void>;
   /** Places of every inner map of a table: a power of two. */
   tableSize(table: TableName): number;
   /**

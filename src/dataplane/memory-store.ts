@@ -1,6 +1,6 @@
 import { RING_SLOTS } from '../core/data-plane.ts';
 import { PilotfishError } from '../core/errors.ts';
-import type { Entries, MapName, MapStore, RingFill, TableName } from './map-store.ts';
+import type { Entries, MapName, MapStore, RingFill, TableName, TrieName } from './map-store.ts';
 import { entryBytes, mapShapes } from './map-store.ts';
 import { tableSize } from './perfect-hash.ts';
 
@@ -48,7 +48,7 @@ export class MemoryMapStore implements MapStore {
     return this.#map(map).get(text(key))?.slice() ?? null;
   }
 
-  delete(map: MapName, key: Uint8Array): boolean {
+  delete(map: TrieName, key: Uint8Array): boolean {
     return this.#map(map).delete(text(key));
   }
 
@@ -56,13 +56,13 @@ export class MemoryMapStore implements MapStore {
     for (const [key, value] of this.#map(map)) yield [Uint8Array.from(Buffer.from(key, 'hex')), value.slice()];
   }
 
-  async putMany(map: MapName, { keys, values, count }: Entries): Promise<void> {
+  async putMany(map: TrieName, { keys, values, count }: Entries): Promise<void> {
     const { keySize, valueSize } = mapShapes[map];
     for (let i = 0; i < count; i++)
       this.put(map, keys.subarray(i * keySize, (i + 1) * keySize), values.subarray(i * valueSize, (i + 1) * valueSize));
   }
 
-  async deleteMany(map: MapName, { keys, count }: Entries): Promise<void> {
+  async deleteMany(map: TrieName, { keys, count }: Entries): Promise<void> {
     const { keySize } = mapShapes[map];
     for (let i = 0; i < count; i++) this.delete(map, keys.subarray(i * keySize, (i + 1) * keySize));
   }

@@ -1,9 +1,10 @@
 import { Tracer } from '../../src/dataplane/tracer.ts';
 import { Model } from '../model/program.ts';
 import { World } from '../model/world.ts';
+import { Forwarding } from './forwarding.ts';
 import type { FuzzCase } from './state.ts';
 
-/** The program in the kernel and the model, side by side over the same frames. */
+/** The program in the kernel, both the object that tells what it decides and the one that forwards, and the model, side by side over the same frames. */
 
 /** Everything that the two are compared by, as text. */
 interface Answer {
@@ -43,13 +44,15 @@ function firstDifference(a: string, b: string): number {
 
 export class Comparison implements Disposable {
   readonly #tracer: Tracer;
+  readonly #forwarding: Forwarding;
   readonly #model: Model;
   readonly #name: string;
   /** Frames by reason. */
   readonly reasons = new Map<string, number>();
 
-  private constructor(tracer: Tracer, { name, snapshot, host }: FuzzCase) {
+  private constructor(tracer: Tracer, forwarding: Forwarding, { name, snapshot, host }: FuzzCase) {
     this.#tracer = tracer;
+    this.#forwarding = forwarding;
     this.#model = new Model(new World(snapshot, host));
     this.#name = name;
   }
@@ -57,7 +60,8 @@ export class Comparison implements Disposable {
   /** @param frames how many there will be, at most */
   static async load(fuzzCase: FuzzCase, frames: number): Promise<Comparison> {
     const { snapshot, host } = fuzzCase;
-    return new Comparison(await Tracer.load({ snapshot, host, egress: host.egress, frames }), fuzzCase);
+    const tracer = await Tracer.load({ snapshot, host, egress: host.egress, frames });
+    return new Comparison(tracer, await Forwarding.load(fuzzCase, frames), fuzzCase);
   }
 
   /** @returns how the two disagree; null: they do not */
@@ -67,7 +71,16 @@ export class Comparison implements Disposable {
     if (frame.length < SHORTEST) return null;
     const expected = answer(model);
     const got = answer(this.#tracer.trace(frame));
-    if (expected.said === got.said && expected.frame === got.frame) return null;
+    const sent = this.#forwarding.send(frame);
+    if (expected.said === got.said && expected.frame === got.frame) {
+      if (sent.action === model.action && hex(sent.frame) === expected.frame) return null;
+      return [
+        `case    ${this.#name}`,
+        `frame   ${hex(frame)}`,
+        `model and program for tracing: ${expected.said}\n${expected.frame}`,
+        `the one that forwards: ${sent.action}\n${hex(sent.frame)}`,
+      ].join('\n');
+    }
     const lines = [`case    ${this.#name}`, `frame   ${hex(frame)}`, `model   ${expected.said}`, `program ${got.said}`];
     if (expected.frame !== got.frame)
       lines.push(
@@ -80,5 +93,6 @@ export class Comparison implements Disposable {
 
   [Symbol.dispose](): void {
     this.#tracer[Symbol.dispose]();
+    this.#forwarding[Symbol.dispose]();
   }
 }

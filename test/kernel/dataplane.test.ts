@@ -282,6 +282,27 @@ describe.each([kernel, memory])('a data plane over $name', ({ make }) => {
     expect(found(store)).toEqual(meant(wanted.directory as Directory, store.tickMs));
   });
 
+  it.each(['settings', 'address_filter', 'reals', 'vip_traffic'] as const)('refuses what does not fit %s', (map) => {
+    const good = store.get(map, indexKey(0))!;
+    const thrown = (call: () => unknown): unknown => {
+      try {
+        call();
+      } catch (error) {
+        return error;
+      }
+      throw new Error('it was taken');
+    };
+    for (const [key, value] of [
+      [new Uint8Array(2), good],
+      [new Uint8Array(8), good],
+      [indexKey(0), good.slice(1)],
+    ] as const)
+      expect(thrown(() => store.put(map, key, value))).toMatchObject({ code: 'PF_MAP' });
+    expect(thrown(() => store.put(map, indexKey(store.maxEntries(map)), good))).toMatchObject({ code: 'PF_MAP_FULL' });
+    expect(store.get(map, indexKey(store.maxEntries(map)))).toBeNull();
+    expect(store.get(map, indexKey(0))).toEqual(good);
+  });
+
   it('resets counters of a number that is given out, and of no other', async () => {
     const { size } = structs.pf_traffic;
     const counts = { bytes: 500n, unused: 3n, hits: 2n, new_flows: 1n, misses: 4n };

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Pool, Vip } from '../../src/core/model.ts';
 import { indexKey } from '../../src/dataplane/codec.ts';
 import { readEvents, readReasons, readTraffic } from '../../src/dataplane/counters.ts';
+import { BpfCompiler } from '../support/compile-bpf.ts';
 import { ethernet, etherTypes, tcp, tcpFlags, udp } from '../support/frames.ts';
 import {
   benchOf,
@@ -14,6 +15,8 @@ import {
   ID,
   inForce,
   isHot,
+  MARK,
+  MARKED_BYTE,
   OTHER,
   ofSameHash,
   ownBench,
@@ -21,13 +24,14 @@ import {
   REAL,
   roomInTick,
   sendMarked,
+  setMark,
   UNTIL_HOT,
   VIP,
   web,
 } from '../support/hot-flows.ts';
 import { pool, real, snapshot, vip } from '../support/model.ts';
 import { type Family, framed, packet } from '../support/packets.ts';
-import { allowedCpus, type ProgramBench } from '../support/program-bench.ts';
+import { allowedCpus, ProgramBench } from '../support/program-bench.ts';
 
 /** Flows whose outer header is ready: they go where all the steps would send them, in the same bytes, and are counted alike. */
 
@@ -227,6 +231,19 @@ describe('a flow', () => {
     const inTunnel = framed(packet('192.0.2.99', udp({ from: 1, to: 6_080, payload: inner }), { ttl: 9 }));
     for (let i = 0; i < 6; i++) expect(bench.send(inTunnel).frame[22]).toBe(8);
     for (let i = 0; i < 4; i++) expect(bench.send(flow(1)).frame[22]).toBe(64);
+  });
+
+  it('is dropped where the driver leaves no room, as others are', async () => {
+    using compiler = new BpfCompiler();
+    const object = compiler.compileProbe('tight-headroom');
+    using bench = await ProgramBench.load({ vips: 64, pools: 8 }, object, 'tight_headroom');
+    await inForce(bench, snapshot([web()], [vip('v')]));
+    await roomInTick(bench);
+    const withRoom = () => bench.loaded.program.testRun({ data: flow(1), cpu: bench.cpu }).data;
+    for (let i = 0; i < UNTIL_HOT; i++) withRoom();
+    setMark(bench, flow(1), MARK);
+    expect(withRoom()[MARKED_BYTE]).toBe(MARK);
+    expect(bench.send(flow(1))).toMatchObject({ reason: 'no_headroom', action: 'DROP' });
   });
 
   it('leaves by the egress interface as others do', async () => {

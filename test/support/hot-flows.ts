@@ -23,8 +23,8 @@ export const OTHER = { 4: '10.0.0.2', 6: '2001:db8:77::2' } as const;
 export const ID = 0xabcdef;
 
 /** Last byte of the source MAC address of what is sent. */
-const MARKED_BYTE = 11;
-const MARK = 0x99;
+export const MARKED_BYTE = 11;
+export const MARK = 0x99;
 
 /** Packets of a flow until it is hot: one that the flow cache does not know, and one to learn by. */
 export const UNTIL_HOT = 2;
@@ -87,7 +87,7 @@ export function ofSameHash(frame: Uint8Array, like: Uint8Array): Uint8Array {
 }
 
 /** Writes into the header that is ready, past the store: it would count a change, and no flow were hot any more. */
-function setMark(bench: ProgramBench, frame: Uint8Array, mark: number): void {
+export function setMark(bench: ProgramBench, frame: Uint8Array, mark: number): void {
   const map = bench.loaded.object.map('hot_flows');
   const { header } = structs.pf_hot_flow.fields;
   const key = indexKey(bench.cpu * enums.pf_hot_places.PF_HOT_PLACES + hotPlace(frame).place);

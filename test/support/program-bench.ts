@@ -11,7 +11,7 @@ import { parseEthernet, parseIpv4 } from './frames.ts';
 import { targetOf, targetPool } from './planning.ts';
 
 /** Enum xdp_action of linux/bpf.h. */
-const actions = ['ABORTED', 'DROP', 'PASS', 'TX', 'REDIRECT'] as const;
+export const actions = ['ABORTED', 'DROP', 'PASS', 'TX', 'REDIRECT'] as const;
 export type Action = (typeof actions)[number];
 
 export interface Sent {

@@ -1,6 +1,6 @@
 import { decode, indexKey } from '../../src/dataplane/codec.ts';
 import { enums, structs } from '../../src/dataplane/layout.gen.ts';
-import type { Entries, MapName, MapStore, RingFill, TableName } from '../../src/dataplane/map-store.ts';
+import type { Entries, MapName, MapStore, RingFill, TableName, TrieName } from '../../src/dataplane/map-store.ts';
 import type { MemoryMapStore } from '../../src/dataplane/memory-store.ts';
 import { decodeReal } from '../../src/dataplane/records.ts';
 
@@ -112,7 +112,7 @@ export class WatchedStore implements MapStore {
     return this.#maps.get(map, key);
   }
 
-  delete(map: MapName, key: Uint8Array): boolean {
+  delete(map: TrieName, key: Uint8Array): boolean {
     const deleted = this.#maps.delete(map, key);
     this.#look(`delete ${map}`);
     return deleted;
@@ -122,12 +122,12 @@ export class WatchedStore implements MapStore {
     return this.#maps.entries(map);
   }
 
-  async putMany(map: MapName, entries: Entries): Promise<void> {
+  async putMany(map: TrieName, entries: Entries): Promise<void> {
     await this.#maps.putMany(map, entries);
     this.#look(`putMany ${map}`);
   }
 
-  async deleteMany(map: MapName, entries: Entries): Promise<void> {
+  async deleteMany(map: TrieName, entries: Entries): Promise<void> {
     await this.#maps.deleteMany(map, entries);
     this.#look(`deleteMany ${map}`);
   }

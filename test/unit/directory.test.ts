@@ -6,7 +6,7 @@ import { RingBuilder } from '../../src/core/ring-builder.ts';
 import { decode, indexKey } from '../../src/dataplane/codec.ts';
 import { MapDataPlane } from '../../src/dataplane/dataplane.ts';
 import { FaultyMapStore } from '../../src/dataplane/faulty-store.ts';
-import type { MapName, TableName } from '../../src/dataplane/map-store.ts';
+import type { MapName, TableName, TrieName } from '../../src/dataplane/map-store.ts';
 import { MemoryMapStore } from '../../src/dataplane/memory-store.ts';
 import { directoryArb } from '../support/directory-arb.ts';
 import { found, meant } from '../support/directory-meaning.ts';
@@ -37,7 +37,7 @@ class WatchedMaps extends MemoryMapStore {
     this.onChange();
   }
 
-  override delete(map: MapName, key: Uint8Array): boolean {
+  override delete(map: TrieName, key: Uint8Array): boolean {
     const deleted = super.delete(map, key);
     this.onChange();
     return deleted;
