@@ -49,7 +49,7 @@ struct pf_filter address_filter SEC(".data.address_filter") = {};
 /* By number; as many as there are numbers. */
 struct pf_real reals[PF_NUMBERS] SEC(".data.reals") = {};
 
-/* For every packet reads it. */
+/* Counted up by user space; volatile, for it may change between any two reads. */
 volatile struct pf_changes changes SEC(".data.changes") = {.count = 1};
 
 /* BTF has of an inner map's value only the name, unless something else has its type; user space needs all of it. */
