@@ -3,30 +3,40 @@
 #ifndef PILOTFISH_DIRECTORY_H
 #define PILOTFISH_DIRECTORY_H
 
+#include <bpf/bpf_endian.h>
 #include "maps.h"
 #include "packet.h"
 
 #define PF_MIX_1 0x9e3779b97f4a7c15ULL
 #define PF_MIX_2 0xc2b2ae3d27d4eb4fULL
 #define PF_MIX_3 0x165667b19e3779f9ULL
-#define PF_PLACE_1 0x9e3779b1u
-#define PF_PLACE_2 0x85ebca6bu
 
-INLINE __u64 mix(__u64 word, __u64 by)
+/* The upper half of a product is where all bits of its factor have come together. */
+INLINE __u64 fold_hash(__u64 products)
 {
-	word *= by;
-	return word ^ (word >> 32);
+	return products ^ (products >> 32);
 }
 
-INLINE __u64 hash_address(__u64 low, __u64 high)
+/*
+ * Hashes of addresses, to be folded. As numbers, for what differs in a network is then in the lower bits, which a multiplication spreads over
+ * all above. One multiplication deep: everything that comes from a destination waits for it.
+ */
+INLINE __u64 hash_ipv4(__be32 address)
 {
-	return mix(mix(low, PF_MIX_1) ^ high, PF_MIX_2);
+	return bpf_ntohl(address) * PF_MIX_1;
+}
+
+INLINE __u64 hash_ipv6(__u64 first, __u64 last)
+{
+	return bpf_be64_to_cpu(first) * PF_MIX_1 ^ bpf_be64_to_cpu(last) * PF_MIX_2;
 }
 
 /* 0: certainly not the address of a VIP or a tunnel. */
 INLINE int may_be_ours(__u64 address_hash)
 {
-	return (address_filter.word[(address_hash >> 6) & (PF_FILTER_WORDS - 1)] >> (address_hash & 63)) & 1;
+	__u32 bit = (__u32)fold_hash(address_hash) >> 16;
+
+	return (address_filter.word[bit >> 6] >> (bit & 63)) & 1;
 }
 
 /*
@@ -40,7 +50,7 @@ INLINE const void *place_of(const void *table, __u64 hash, __u32 most, __u32 siz
 	const __u16 *displacements = table + (mask + 2) * size;
 	__u32 displacement = displacements[(hash >> 40) & (mask / PF_PLACES_PER_HOME)];
 
-	return table + (((((__u32)hash ^ (displacement * PF_PLACE_1)) * PF_PLACE_2 >> 16) & mask) + 1) * size;
+	return table + (((((__u32)hash + displacement * (__u32)(hash >> 32)) >> 16) & mask) + 1) * size;
 }
 
 /* The table in force: the one value of the one inner map. */
@@ -80,7 +90,7 @@ APART __s64 find_prefix(__u32 scope, __u32 family, __u64 low, __u64 high)
 /* The entry of a key. tail: the key's last four bytes. */
 INLINE const struct pf_entry *find_key(const void *table, __u64 low, __u64 high, __u64 address_hash, __u32 tail)
 {
-	__u64 hash = mix(address_hash ^ tail, PF_MIX_3);
+	__u64 hash = fold_hash(address_hash ^ tail * PF_MIX_3);
 	const struct pf_entry *entry = place_of(table, hash, constants.directory_mask, sizeof(*entry));
 
 	return is_entry_of(entry, low, high, tail) ? entry : 0;
@@ -115,7 +125,7 @@ static __attribute__((noinline)) const struct pf_entry *find_anywhere(__u64 low,
 	found = find_prefix(scope, family, low, high);
 	if (found < 0)
 		return 0;
-	return find_port(table, found, 0, hash_address(found, 0), (tail & 0xffffff) | PF_FAMILY_PREFIX << 24);
+	return find_port(table, found, 0, hash_ipv4(found), (tail & 0xffffff) | PF_FAMILY_PREFIX << 24);
 }
 
 /* The same. Most destinations are VIPs of their own with an exact port. */

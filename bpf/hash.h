@@ -30,6 +30,16 @@ INLINE __u64 hash_flow(const struct packet *p, __u64 mode)
 	return hash_word(hash, 0, settings.hash_key[6]);
 }
 
+/* By the 5-tuple, before the VIP is known that says so nearly always: the bucket and the ring slot wait for it as long as for the VIP. */
+INLINE __u64 hash_early(const struct packet *p)
+{
+	__u64 hash = hash_flow(p, HASH_5_TUPLE);
+
+	/* Or else the compiler would put it off until it is needed. */
+	asm volatile("" : "+r"(hash));
+	return hash;
+}
+
 INLINE __u64 hash_source(const struct packet *p)
 {
 	__u64 hash = settings.hash_key[0] ^ HASH_SOURCE;

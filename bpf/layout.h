@@ -14,8 +14,8 @@
 /* Slots of a ring: prime, as Maglev needs it. */
 enum pf_ring_size { PF_RING_SLOTS = 65537 };
 
-/* Bits of the address filter, a power of two. */
-enum pf_filter_size { PF_FILTER_BITS = 65536, PF_FILTER_WORDS = 1024 };
+/* Words of 64 bits in the address filter: 16 bits of a hash name one bit of it. */
+enum pf_filter_size { PF_FILTER_WORDS = 1024 };
 
 /* VIPs, pools and reals each have numbers of 16 bits. */
 enum pf_numbers { PF_NUMBERS = 65536 };

@@ -88,7 +88,7 @@ INLINE int parse_ipv4(struct packet *p, const struct iphdr *ip, const void *data
 	if ((const void *)(ip + 1) > data_end || ip->version != 4)
 		return PF_UNREADABLE;
 	p->destination[0] = ip->daddr;
-	p->address_hash = hash_address(p->destination[0], 0);
+	p->address_hash = hash_ipv4(ip->daddr);
 	if (!may_be_ours(p->address_hash))
 		return PF_NOT_VIP;
 
@@ -116,7 +116,7 @@ INLINE int parse_ipv6(struct xdp_md *ctx, struct packet *p, const struct ipv6hdr
 		return PF_UNREADABLE;
 	p->destination[0] = words[2];
 	p->destination[1] = words[3];
-	p->address_hash = hash_address(words[2], words[3]);
+	p->address_hash = hash_ipv6(words[2], words[3]);
 	if (!may_be_ours(p->address_hash))
 		return PF_NOT_VIP;
 

@@ -62,7 +62,8 @@ INLINE int find_real(struct xdp_md *ctx, struct packet *p)
 {
 	int verdict;
 
-	p->hash = hash_flow(p, p->flags & PF_PAIR ? HASH_PAIR : HASH_5_TUPLE);
+	if (!p->plain || p->flags & PF_PAIR)
+		p->hash = hash_flow(p, p->flags & PF_PAIR ? HASH_PAIR : HASH_5_TUPLE);
 	if (find_by_id(ctx, p)) {
 		p->use = PF_BY_ID;
 		return PF_NEXT;
@@ -127,7 +128,11 @@ INLINE int find_plain_vip(struct packet *p, const void *frame)
 	trace_start();
 	read_anew(frame);
 	read_more(p, frame);
-	verdict = may_be_ours(p->address_hash) ? find_vip(p, &p->vip) : PF_NOT_VIP;
+	if (!may_be_ours(p->address_hash))
+		return PF_NOT_VIP;
+	if (p->plain == PLAIN)
+		p->hash = hash_early(p);
+	verdict = find_vip(p, &p->vip);
 	if (verdict == PF_NEXT)
 		p->flags = p->vip->flags;
 	return verdict;

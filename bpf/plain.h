@@ -113,12 +113,13 @@ INLINE void read_more(struct packet *p, const void *frame)
 		p->df = ipv4->frag_off & bpf_htons(PF_IP_DF);
 		/* By itself: whatever comes from it would wait for the source, too. */
 		p->destination[0] = ipv4->daddr;
+		p->address_hash = hash_ipv4(p->destination[0]);
 	} else {
 		p->df = 1;
 		p->destination[0] = p->addresses[1];
 		p->destination[1] = p->addresses[3];
+		p->address_hash = hash_ipv6(p->destination[0], p->destination[1]);
 	}
-	p->address_hash = hash_address(p->destination[0], p->destination[1]);
 }
 
 #endif

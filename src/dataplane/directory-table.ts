@@ -2,13 +2,14 @@ import { encode } from './codec.ts';
 import type { Entry } from './directory-entries.ts';
 import { enums, structs } from './layout.gen.ts';
 import type { Word64 } from './mix64.ts';
-import { MIX_1, MIX_2, MIX_3, mix } from './mix64.ts';
+import { fold, MIX_1, MIX_2, MIX_3, product, xor } from './mix64.ts';
 import { densestHash, tableBytes } from './perfect-hash.ts';
 import { tableFull } from './table-full.ts';
 
 /** The directory as docs/decisions/0005-directory.md lays it out. */
 
-const { PF_FILTER_BITS } = enums.pf_filter_size;
+const { PF_FAMILY_V6 } = enums.pf_family;
+const FAMILY_AT = structs.pf_key.fields.family.offset;
 
 interface Hashes {
   /** Bit of the address filter. */
@@ -19,15 +20,13 @@ interface Hashes {
 /** @param entry an encoded pf_entry: it starts with its key */
 function hashesOf(entry: Uint8Array): Hashes {
   const view = new DataView(entry.buffer, entry.byteOffset);
-  const word = { high: view.getUint32(4, true), low: view.getUint32(0, true) };
-  mix(word, MIX_1);
-  word.high = (word.high ^ view.getUint32(12, true)) >>> 0;
-  word.low = (word.low ^ view.getUint32(8, true)) >>> 0;
-  mix(word, MIX_2);
-  const filter = word.low & (PF_FILTER_BITS - 1);
-  word.low = (word.low ^ view.getUint32(16, true)) >>> 0;
-  mix(word, MIX_3);
-  return { filter, key: word };
+  const word = (at: number): number => view.getUint32(at);
+  const address =
+    view.getUint8(FAMILY_AT) === PF_FAMILY_V6
+      ? xor(product({ high: word(0), low: word(4) }, MIX_1), product({ high: word(8), low: word(12) }, MIX_2))
+      : product({ high: 0, low: word(0) }, MIX_1);
+  const tail = product({ high: 0, low: view.getUint32(16, true) }, MIX_3);
+  return { filter: fold(address).low >>> 16, key: fold(xor(address, tail)) };
 }
 
 export interface DirectoryTable {

@@ -16,11 +16,21 @@ function upperProduct(a: number, b: number): number {
   return a1 * b1 + (middle >>> 16) + ((a0 * b1 + (middle & 0xffff)) >>> 16);
 }
 
-/** `word *= by; word ^= word >> 32`, modulo 2^64, in place. */
-export function mix(word: Word64, by: Readonly<Word64>): void {
-  const { high, low } = word;
-  word.high = (upperProduct(low, by.low) + Math.imul(low, by.high) + Math.imul(high, by.low)) >>> 0;
-  word.low = (Math.imul(low, by.low) ^ word.high) >>> 0;
+/** Modulo 2^64. */
+export function product(a: Readonly<Word64>, b: Readonly<Word64>): Word64 {
+  return {
+    high: (upperProduct(a.low, b.low) + Math.imul(a.low, b.high) + Math.imul(a.high, b.low)) >>> 0,
+    low: Math.imul(a.low, b.low) >>> 0,
+  };
+}
+
+export function xor(a: Readonly<Word64>, b: Readonly<Word64>): Word64 {
+  return { high: (a.high ^ b.high) >>> 0, low: (a.low ^ b.low) >>> 0 };
+}
+
+/** `word ^ word >> 32` */
+export function fold({ high, low }: Readonly<Word64>): Word64 {
+  return { high, low: (high ^ low) >>> 0 };
 }
 
 export const MIX_1: Readonly<Word64> = { high: 0x9e3779b9, low: 0x7f4a7c15 };

@@ -8,8 +8,6 @@ import type { Word64 } from './mix64.ts';
 
 /** Displacements have 16 bits. */
 const DISPLACEMENTS = 65_536;
-const PLACE_1 = 0x9e3779b1;
-const PLACE_2 = 0x85ebca6b;
 
 const { PF_PLACES_PER_HOME } = enums.pf_homes;
 
@@ -27,9 +25,8 @@ export function homeOf({ high }: Readonly<Word64>, size: number): number {
   return (high >>> 8) & (size / PF_PLACES_PER_HOME - 1);
 }
 
-/** @param low half of the key’s hash */
-export function placeOf(low: number, displacement: number, size: number): number {
-  return (Math.imul(low ^ Math.imul(displacement, PLACE_1), PLACE_2) >>> 16) & (size - 1);
+export function placeOf({ high, low }: Readonly<Word64>, displacement: number, size: number): number {
+  return ((low + Math.imul(displacement, high)) >>> 16) & (size - 1);
 }
 
 /** Numbers of keys, ordered by home; those of home h start at `starts[h]` and end at `starts[h + 1]`. */
@@ -53,10 +50,15 @@ function* inOrder(starts: Uint32Array): Iterable<number> {
 }
 
 /** Takes the places that this displacement gives the keys, all of them or none. */
-function takePlaces(lows: readonly number[], displacement: number, taken: Uint8Array, places: number[]): boolean {
+function takePlaces(
+  hashes: readonly Readonly<Word64>[],
+  displacement: number,
+  taken: Uint8Array,
+  places: number[],
+): boolean {
   places.length = 0;
-  for (const low of lows) {
-    const place = placeOf(low, displacement, taken.length);
+  for (const hash of hashes) {
+    const place = placeOf(hash, displacement, taken.length);
     if (taken[place] !== 0) {
       for (const own of places) taken[own] = 0;
       return false;
@@ -72,7 +74,7 @@ function takePlaces(lows: readonly number[], displacement: number, taken: Uint8A
  *
  * @param hashes of the keys, all of them different
  * @param size places: a power of two, 65,536 at most
- * @returns null when the keys do not fit. Up to half of the size they do, unless two of one home have equal low halves.
+ * @returns null when the keys do not fit. Up to half of the size they do, unless two of one home have all but equal hashes.
  */
 export function perfectHash(hashes: readonly Readonly<Word64>[], size: number): PerfectHash | null {
   if (hashes.length > size) return null;
@@ -82,10 +84,10 @@ export function perfectHash(hashes: readonly Readonly<Word64>[], size: number): 
   const displacements = new Uint16Array(size / PF_PLACES_PER_HOME);
   const found: number[] = [];
   for (const home of inOrder(starts)) {
-    const lows: number[] = [];
-    for (let i = starts[home]!; i < starts[home + 1]!; i++) lows.push(hashes[keys[i]!]!.low);
+    const own: Readonly<Word64>[] = [];
+    for (let i = starts[home]!; i < starts[home + 1]!; i++) own.push(hashes[keys[i]!]!);
     let displacement = 0;
-    while (displacement < DISPLACEMENTS && !takePlaces(lows, displacement, taken, found)) displacement++;
+    while (displacement < DISPLACEMENTS && !takePlaces(own, displacement, taken, found)) displacement++;
     if (displacement === DISPLACEMENTS) return null;
     displacements[home] = displacement;
     for (const [i, place] of found.entries()) places[keys[starts[home]! + i]!] = place;

@@ -2,15 +2,12 @@ import type { ServerIds } from '../core/data-plane.ts';
 import { encode } from './codec.ts';
 import { structs } from './layout.gen.ts';
 import type { Word64 } from './mix64.ts';
-import { MIX_1, MIX_2, mix } from './mix64.ts';
+import { fold, MIX_1, MIX_2, product, xor } from './mix64.ts';
 import { densestHash, tableBytes } from './perfect-hash.ts';
 import { tableFull } from './table-full.ts';
 
 function hashOf(id: number, pool: number): Word64 {
-  const word = { high: pool, low: id };
-  mix(word, MIX_1);
-  mix(word, MIX_2);
-  return word;
+  return fold(xor(product({ high: 0, low: id }, MIX_1), product({ high: 0, low: pool }, MIX_2)));
 }
 
 /**

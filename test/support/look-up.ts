@@ -15,13 +15,12 @@ export type Maps = Pick<MapStore, 'get' | 'entries' | 'tableBytes'>;
 export type Entry = StructValue<'pf_entry'>;
 
 const u64 = (n: bigint): bigint => BigInt.asUintN(64, n);
-const step = (h: bigint, by: bigint): bigint => {
-  const product = u64(h * by);
-  return product ^ (product >> 32n);
-};
+const folded = (h: bigint): bigint => h ^ (h >> 32n);
+
+const both = (a: bigint, b: bigint): bigint => u64(a * 0x9e3779b97f4a7c15n) ^ u64(b * 0xc2b2ae3d27d4eb4fn);
 
 function placeOf(h: bigint, displacement: number, size: number): number {
-  const x = (((h & 0xffffffffn) ^ ((BigInt(displacement) * 0x9e3779b1n) & 0xffffffffn)) * 0x85ebca6bn) & 0xffffffffn;
+  const x = BigInt.asUintN(32, h + BigInt(displacement) * (h >> 32n));
   return Number(x >> 16n) & (size - 1);
 }
 
@@ -41,12 +40,10 @@ interface Key {
 
 function hashesOf({ address, port, protocol, family }: Key): { ofAddress: bigint; ofKey: bigint } {
   const view = new DataView(address.buffer);
-  const ofAddress = step(
-    step(view.getBigUint64(0, true), 0x9e3779b97f4a7c15n) ^ view.getBigUint64(8, true),
-    0xc2b2ae3d27d4eb4fn,
-  );
+  const ofAddress =
+    family === PF_FAMILY_V6 ? both(view.getBigUint64(0), view.getBigUint64(8)) : both(BigInt(view.getUint32(0)), 0n);
   const last = new DataView(Uint8Array.of(port >> 8, port & 0xff, protocol, family).buffer).getUint32(0, true);
-  return { ofAddress, ofKey: step(ofAddress ^ BigInt(last), 0x165667b19e3779f9n) };
+  return { ofAddress, ofKey: folded(ofAddress ^ u64(BigInt(last) * 0x165667b19e3779f9n)) };
 }
 
 /** Before the first place there are `entryBytes` that begin with how many there are, less one. */
@@ -102,9 +99,10 @@ export function findDestination(maps: Maps, address: Address, port: number, prot
   const key = { address: wide(address), port, protocol, family };
   const filter = maps.get('address_filter', indexKey(0)) ?? new Uint8Array();
   const { ofAddress } = hashesOf(key);
-  const word = new DataView(filter.buffer, filter.byteOffset).getBigUint64(8 * Number((ofAddress >> 6n) & 1023n), true);
+  const bit = (folded(ofAddress) >> 16n) & 0xffffn;
+  const word = new DataView(filter.buffer, filter.byteOffset).getBigUint64(8 * Number(bit >> 6n), true);
   const table = maps.tableBytes('directory');
-  if (((word >> (ofAddress & 63n)) & 1n) === 0n || table === null) return null;
+  if (((word >> (bit & 63n)) & 1n) === 0n || table === null) return null;
   const own = findPort(table, key);
   if (own !== null) return own;
   const number = findPrefix(maps, family === PF_FAMILY_V4 ? 0 : 1, address);
@@ -119,7 +117,7 @@ export function findServerId(maps: Maps, pool: number, id: number): number {
   const table = maps.tableBytes('server_ids');
   if (table === null) return 0;
   const size = sizeOf(table);
-  const h = step(step(BigInt(id) | (BigInt(pool) << 32n), 0x9e3779b97f4a7c15n), 0xc2b2ae3d27d4eb4fn);
+  const h = folded(both(BigInt(id), BigInt(pool)));
   const place = placeOf(h, displacementOf(table, h, size, 16), size);
   const found = decode('pf_server_id', table.subarray((1 + place) * 16, (2 + place) * 16));
   return found.id === id && found.pool === pool ? found.real : 0;

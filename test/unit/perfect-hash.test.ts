@@ -1,20 +1,20 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { MIX_1, MIX_2, MIX_3, mix } from '../../src/dataplane/mix64.ts';
+import { fold, MIX_1, MIX_2, product, type Word64, xor } from '../../src/dataplane/mix64.ts';
 import { densestHash, homeOf, perfectHash, placeOf, tablePlaces } from '../../src/dataplane/perfect-hash.ts';
 
 const half = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 const wordArb = fc.record({ high: half, low: half });
 
-describe('mixing in halves', () => {
-  it.each([MIX_1, MIX_2, MIX_3])('is multiplication and a shift of 64 bits: %o', (by) => {
+describe('64 bits in halves', () => {
+  const whole = ({ high, low }: Readonly<Word64>): bigint => (BigInt(high) << 32n) | BigInt(low);
+
+  it('multiply, xor and fold as whole ones do', () => {
     fc.assert(
-      fc.property(wordArb, (word) => {
-        const whole = ({ high, low }: typeof word): bigint => (BigInt(high) << 32n) | BigInt(low);
-        const product = BigInt.asUintN(64, whole(word) * whole(by));
-        const mixed = { ...word };
-        mix(mixed, by);
-        expect(whole(mixed)).toBe(product ^ (product >> 32n));
+      fc.property(wordArb, wordArb, (a, b) => {
+        expect(whole(product(a, b))).toBe(BigInt.asUintN(64, whole(a) * whole(b)));
+        expect(whole(xor(a, b))).toBe(whole(a) ^ whole(b));
+        expect(whole(fold(a))).toBe(whole(a) ^ (whole(a) >> 32n));
       }),
       { numRuns: 2_000 },
     );
@@ -32,41 +32,39 @@ describe('a perfect hash', () => {
         if (found === null) throw new Error('they do not fit');
         expect(new Set(found.places).size).toBe(hashes.length);
         for (const [key, hash] of hashes.entries())
-          expect(placeOf(hash.low, found.displacements[homeOf(hash, 1_024)] ?? 0, 1_024)).toBe(found.places[key]);
+          expect(placeOf(hash, found.displacements[homeOf(hash, 1_024)] ?? 0, 1_024)).toBe(found.places[key]);
       }),
       { numRuns: 100 },
     );
   });
 
+  /** A key in a home that wants a place, and with a displacement the one as many further on as the home’s number, times that. */
+  const key = (home: number, place: number): Word64 => ({ high: (home << 16) | (home << 8), low: place << 16 });
+
   it('takes the smallest displacement, and none where no key has its home', () => {
-    const alone = [{ high: 7 << 8, low: 123 }];
+    const alone = [key(7, 123)];
     expect([...(perfectHash(alone, 1_024)?.displacements ?? [])].every((displacement) => displacement === 0)).toBe(
       true,
     );
-    const clash = [...alone, { high: 9 << 8, low: 123 }];
-    const displacements = perfectHash(clash, 1_024)?.displacements ?? new Uint16Array();
+    const displacements = perfectHash([...alone, key(9, 123)], 1_024)?.displacements ?? new Uint16Array();
     expect([...displacements].filter((displacement) => displacement > 0)).toEqual([1]);
   });
 
   it('lets homes with most keys choose first', () => {
     // Alone, the later home would take the place that the earlier one’s first key wants.
-    const hashes = [
-      { high: 1 << 8, low: 5 },
-      { high: 2 << 8, low: 5 },
-      { high: 2 << 8, low: 6 },
-    ];
-    const found = perfectHash(hashes, 1_024);
+    const found = perfectHash([key(1, 5), key(2, 5), key(2, 6)], 1_024);
     expect(found?.displacements[2]).toBe(0);
-    expect(found?.displacements[1]).toBe(1);
+    expect(found?.displacements[1]).toBe(2);
   });
 
+  /** Two keys of one home that no displacement parts in so many places, but some do in twice as many. */
+  const inseparable = (places: number): Word64[] => [
+    { high: 0, low: 4 << 16 },
+    { high: places << 16, low: 4 << 16 },
+  ];
+
   const mixed = (count: number) =>
-    Array.from({ length: count }, (_, i) => {
-      const word = { high: 1, low: i };
-      mix(word, MIX_1);
-      mix(word, MIX_2);
-      return word;
-    });
+    Array.from({ length: count }, (_, i) => fold(product(fold(product({ high: 1, low: i }, MIX_1)), MIX_2)));
 
   it.each([
     [0, 8],
@@ -82,18 +80,9 @@ describe('a perfect hash', () => {
   });
 
   it('takes more places where fewer do not part its keys, up to what there is room for', () => {
-    // In 8 places the two low halves have the same one whatever the displacement: it has to take part in all homes alike.
-    // One home with 8 places, two with 16: there they may have different displacements.
-    const parted = [
-      { high: 0 << 8, low: 4 },
-      { high: 1 << 8, low: 4 },
-    ];
-    expect(densestHash(parted, 1_024)?.size).toBe(16);
-    const never = [
-      { high: 0, low: 4 },
-      { high: 1, low: 4 },
-    ];
-    expect(densestHash(never, 1_024)).toBeNull();
+    expect(densestHash(inseparable(8), 1_024)?.size).toBe(16);
+    expect(densestHash(inseparable(512), 1_024)?.size).toBe(1_024);
+    expect(densestHash(inseparable(1_024), 1_024)).toBeNull();
     expect(densestHash(mixed(1_025), 1_024)).toBeNull();
     expect(densestHash(mixed(900), 1_024)?.size).toBe(1_024);
   });
@@ -105,14 +94,7 @@ describe('a perfect hash', () => {
 
   it.each([
     ['more keys than places', Array.from({ length: 3 }, (_, i) => ({ high: i << 8, low: i * 1_000_003 })), 2],
-    [
-      'keys that no displacement parts',
-      [
-        { high: 0, low: 4 },
-        { high: 1, low: 4 },
-      ],
-      1_024,
-    ],
+    ['keys that no displacement parts', inseparable(1_024), 1_024],
   ])('is refused for %s', (_what, hashes, size) => {
     expect(perfectHash(hashes, size)).toBeNull();
   });
