@@ -17,6 +17,10 @@
 #define PF_MIX_4 0xd6e8feb86659fd93ULL
 #define PF_MIX_5 0xff51afd7ed558ccdULL
 
+/* After so many plain packets in a row of which none was a hot flow's, only one in so many is looked for. Powers of two. */
+#define PF_HOT_PATIENCE 64
+#define PF_HOT_SAMPLE 64
+
 /*
  * What a place is good for: until user space has changed a map, and for one tick. Read before the first step, so that what a packet then
  * finds is as old as this, or newer.
@@ -245,6 +249,14 @@ INLINE int is_of(const struct pf_hot_flow *hot, const struct packet *p, __u64 re
 					     hot->addresses[3] == p->addresses[3]);
 }
 
+/* Is it in vain to look for the packet's flow? A look costs, and of a million flows in turns hardly one is ever hot. */
+INLINE int is_in_vain(struct pf_cpu_state *cpu)
+{
+	__u64 before = cpu->in_vain++;
+
+	return before >= PF_HOT_PATIENCE && before % PF_HOT_SAMPLE;
+}
+
 /*
  * Treats a plain packet of a hot flow and answers what XDP does with it, or PF_NEXT: then the steps have to. A place is its flow's until
  * the moment is over, or two flows would take it from each other in turns. So no more than all places are given in a moment, however
@@ -254,18 +266,19 @@ INLINE int treat_hot(struct xdp_md *ctx, struct packet *p, const void *frame)
 {
 	const struct pf_hot_flow *hot = 0;
 	__u32 length, place, owner;
-	__u64 rest;
+	__u64 rest, hash;
 
-	if (!constants.hot)
+	if (!constants.hot || is_in_vain(p->cpu))
 		return PF_NEXT;
+	p->moment = this_moment();
 	read_anew(frame);
 	read_flow(p, frame);
 	rest = hot_rest(p->ports, p->protocol, p->family);
-	p->hot_hash = hot_hash(p->addresses[0], p->addresses[1], p->addresses[2], p->addresses[3], rest);
-	place = hot_place(p->hot_hash);
+	hash = hot_hash(p->addresses[0], p->addresses[1], p->addresses[2], p->addresses[3], rest);
+	place = hot_place(hash);
 	owner = p->cpu->owners[place];
 	p->may_be_hot = owner >> 16 ^ stamp_of(p->moment);
-	if ((__u16)owner == hot_tag(p->hot_hash))
+	if ((__u16)owner == hot_tag(hash))
 		hot = hot_flow_at(place);
 	read_anew(frame);
 	read_flow(p, frame);
@@ -279,6 +292,7 @@ INLINE int treat_hot(struct xdp_md *ctx, struct packet *p, const void *frame)
 		p->may_be_hot = hot->kind & PF_HOT_BY_ID;
 		return PF_NEXT;
 	}
+	p->cpu->in_vain = 0;
 	length = send_ready(ctx, hot, p->family);
 	trace_hot(hot);
 	if (!length)

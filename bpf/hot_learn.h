@@ -157,7 +157,7 @@ INLINE void note_hot(struct xdp_md *ctx, const struct packet *p)
 /* The flow may have another real from now on: its place is free. */
 INLINE void forget_hot(const struct packet *p)
 {
-	__u64 hash = p->plain ? p->hot_hash : hot_hash_of(p);
+	__u64 hash = hot_hash_of(p);
 	__u32 *owner = &p->cpu->owners[hot_place(hash)];
 
 	if (constants.hot && (__u16)*owner == hot_tag(hash))

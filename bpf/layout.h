@@ -236,6 +236,7 @@ struct pf_cpu_state {
 	__u64 reasons[PF_REASON_COUNT]; /* packets by enum pf_reason */
 	__u64 events[PF_EVENT_COUNT];	/* by enum pf_event */
 	struct pf_budget budget;
+	__u64 in_vain; /* plain packets since the last one of a hot flow */
 	/*
 	 * By place for hot flows whose it is: from its low bits, 16 bits tag of the flow that is hot there, and 16 bits stamp of the moment
 	 * until which the place is its. Apart from the flows themselves, so that packets of others look at nothing that is not in

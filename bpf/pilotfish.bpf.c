@@ -164,7 +164,6 @@ INLINE int treat_plain(struct xdp_md *ctx, __u8 family, const void *frame, struc
 		return treat_plain_icmp(ctx, &p, frame);
 	if (plain == NOT_PLAIN)
 		return PF_NEXT;
-	p.moment = this_moment();
 	verdict = treat_hot(ctx, &p, frame);
 	if (verdict != PF_NEXT)
 		return verdict;

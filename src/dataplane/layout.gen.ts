@@ -199,7 +199,7 @@ export const structs = {
     }
   },
   "pf_cpu_state": {
-    "size": 16600,
+    "size": 16608,
     "fields": {
       "reasons": {
         "offset": 0,
@@ -231,8 +231,13 @@ export const structs = {
         "type": "u32",
         "count": 1
       },
-      "owners": {
+      "in_vain": {
         "offset": 216,
+        "type": "u64",
+        "count": 1
+      },
+      "owners": {
+        "offset": 224,
         "type": "u32",
         "count": 4096
       }
@@ -683,7 +688,7 @@ export const maps = {
     "key": "u32",
     "keySize": 4,
     "value": "pf_cpu_state",
-    "valueSize": 16600
+    "valueSize": 16608
   },
   "vip_traffic": {
     "type": 6,
@@ -736,4 +741,4 @@ export const variables = {
 } as const;
 
 /** Of bpf/layout.h: first 8 bytes of its SHA-256, in hex. */
-export const fingerprint = '1ccaa2b4284e261d';
+export const fingerprint = 'ccddf433e69474da';

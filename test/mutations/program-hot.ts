@@ -23,6 +23,36 @@ export const hotMutations: readonly Mutation[] = [
     caughtBy: by('hot-flows', 'is refreshed in the flow cache as others are: a place is good for one tick'),
   },
   {
+    name: 'hot-sought-for-ever',
+    file: 'hot.h',
+    find: 'before >= PF_HOT_PATIENCE && before % PF_HOT_SAMPLE',
+    replace: '0 * before',
+    breaks: 'a million flows in turns pay for a look that finds nothing',
+    caughtBy: by(
+      'hot-flows-in-vain',
+      'is not looked for by every packet where that was in vain for long, and soon found again',
+    ),
+  },
+  {
+    name: 'hot-given-up',
+    file: 'hot.h',
+    find: 'before >= PF_HOT_PATIENCE && before % PF_HOT_SAMPLE',
+    replace: 'before >= PF_HOT_PATIENCE',
+    breaks: 'after 64 packets of others no flow is ever hot again',
+    caughtBy: by('hot-flows-in-vain', 'is also learned while few packets are looked for'),
+  },
+  {
+    name: 'hot-patience-not-renewed',
+    file: 'hot.h',
+    find: '\tp->cpu->in_vain = 0;\n',
+    replace: '',
+    breaks: 'hot flows are looked for by one packet in 64',
+    caughtBy: by(
+      'hot-flows-in-vain',
+      'is not looked for by every packet where that was in vain for long, and soon found again',
+    ),
+  },
+  {
     name: 'hot-syn',
     file: 'hot.h',
     find: ' || p->tcp_flags & PF_TCP_SYN)',
