@@ -57,9 +57,9 @@ INLINE const void *place_of(const void *table, __u64 hash, __u32 most, __u32 siz
 INLINE const void *table_in_force(void *outer)
 {
 	__u32 first = 0;
-	void *inner = bpf_map_lookup_elem(outer, &first);
+	void *inner = bpf_map_lookup_elem(outer, &first), *table = inner ? bpf_map_lookup_elem(inner, &first) : 0;
 
-	return inner ? bpf_map_lookup_elem(inner, &first) : 0;
+	return table ? at_line(table) : 0;
 }
 
 /* The last four bytes of a struct pf_key as one number. */

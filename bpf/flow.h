@@ -43,10 +43,14 @@ INLINE __u64 flow_entry(const struct packet *p, __u32 now)
 
 INLINE struct pf_flow_bucket *flow_bucket(const struct packet *p)
 {
-	__u32 index = bpf_get_smp_processor_id() * (constants.flow_bucket_mask + 1);
+	__u32 index = bpf_get_smp_processor_id() * (constants.flow_bucket_mask + 1), in_block, number;
+	struct pf_flow_block *block;
 
 	index += (__u32)(p->hash >> 32) & constants.flow_bucket_mask;
-	return bpf_map_lookup_elem(&flows, &index);
+	in_block = index & (PF_BLOCK_BUCKETS - 1);
+	number = index / PF_BLOCK_BUCKETS;
+	block = bpf_map_lookup_elem(&flows, &number);
+	return block ? (struct pf_flow_bucket *)at_line(block->bytes) + in_block : 0;
 }
 
 /* TCP says itself when a flow is over; UDP falls silent. */

@@ -77,9 +77,10 @@ INLINE __u32 hot_place(__u64 hash)
 
 INLINE struct pf_hot_flow *hot_flow_at(__u32 place)
 {
-	__u32 index = bpf_get_smp_processor_id() * PF_HOT_PLACES + place;
+	__u32 cpu = bpf_get_smp_processor_id();
+	struct pf_hot_block *block = bpf_map_lookup_elem(&hot_flows, &cpu);
 
-	return bpf_map_lookup_elem(&hot_flows, &index);
+	return block ? (struct pf_hot_flow *)at_line(block->bytes) + place : 0;
 }
 
 /*

@@ -90,8 +90,8 @@ struct pf_key {
 };
 
 /*
- * One entry of the directory, of which an inner map of the map directory is full. A perfect hash by displacement
- * (docs/decisions/0005-directory.md): before them, in as many bytes as one has, comes the number of places in use, less one; after
+ * One entry of the directory, of which an inner map of the map directory is full, from byte pf_constants.to_line on. A perfect hash by
+ * displacement (docs/decisions/0005-directory.md): before them, in as many bytes as one has, comes the number of places in use, less one; after
  * them, the displacements of all homes.
  */
 struct pf_entry {
@@ -147,12 +147,25 @@ struct pf_ring {
 	__u16 slot[PF_RING_SLOTS];
 };
 
+/* Bytes of a cache line. */
+enum pf_line { PF_LINE = 64 };
+
 /*
  * One bucket of the flow cache, a cache line. An entry, from its low bits: 30 bits tag (of the flow hash), 10 bits
  * time of last use in ticks, 16 bits real number (0: empty), 8 bits generation of the real.
  */
 struct pf_flow_bucket {
 	__u64 entry[8];
+};
+
+enum pf_block { PF_BLOCK_BUCKETS = 256 };
+
+/*
+ * So many buckets, from byte pf_constants.to_line on. The kernel has the values of an array begin anywhere in a cache line, and
+ * bucket by bucket each would lie in two.
+ */
+struct pf_flow_block {
+	__u8 bytes[PF_BLOCK_BUCKETS * sizeof(struct pf_flow_bucket) + PF_LINE];
 };
 
 /* What is known of a hot flow: how its real was found, and what its outer header is; or-ed in pf_hot_flow.kind. */
@@ -188,6 +201,11 @@ struct pf_hot_flow {
 	__u8 spare_2[2];
 };
 
+/* All places of a CPU, from byte pf_constants.to_line on. */
+struct pf_hot_block {
+	__u8 bytes[PF_HOT_PLACES * sizeof(struct pf_hot_flow) + PF_LINE];
+};
+
 /* Counted up by user space after every change of a map, and never 0. */
 struct pf_changes {
 	__u32 count;
@@ -206,7 +224,7 @@ struct pf_constants {
 	__u32 new_flows;	  /* per window and CPU: beyond it, the flow cache is read and not written */
 	__u32 too_big_answers;	  /* per window and CPU */
 	__u32 hot;		  /* 1: flows may be hot */
-	__u32 spare;
+	__u32 to_line;		  /* bytes from the start of an array's value to that of a cache line; below PF_LINE */
 };
 
 /* What may change while the program runs and is no state of a VIP, pool or real. A variable. */
@@ -294,7 +312,7 @@ _Static_assert(sizeof(struct pf_key) == 20, "pf_key");
 _Static_assert(sizeof(struct pf_entry) == 32, "pf_entry");
 _Static_assert(sizeof(struct pf_server_id) == 16, "pf_server_id");
 _Static_assert(sizeof(struct pf_real) == 32, "pf_real");
-_Static_assert(sizeof(struct pf_flow_bucket) == 64, "pf_flow_bucket");
+_Static_assert(sizeof(struct pf_flow_bucket) == PF_LINE, "pf_flow_bucket");
 _Static_assert(sizeof(struct pf_hot_flow) == 128, "pf_hot_flow");
 _Static_assert(sizeof(struct pf_settings) == 120, "pf_settings");
 _Static_assert(sizeof(struct pf_traffic) == 40, "pf_traffic");

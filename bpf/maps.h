@@ -52,16 +52,18 @@ struct pf_real reals[PF_NUMBERS] SEC(".data.reals") = {};
 /* Counted up by user space; volatile, for it may change between any two reads. */
 volatile struct pf_changes changes SEC(".data.changes") = {.count = 1};
 
-/* BTF has of an inner map's value only the name, unless something else has its type; user space needs all of it. */
+/* BTF has of what an inner map or a block is full of nothing, unless something else has its type; user space needs all of it. */
 struct pf_entry unused_entry __attribute__((unused));
 struct pf_server_id unused_server_id __attribute__((unused));
+struct pf_flow_bucket unused_bucket __attribute__((unused));
+struct pf_hot_flow unused_hot_flow __attribute__((unused));
 
 /* Made anew for every change of the VIPs: a packet sees all of the old ones or all of the new. One value, as a ring is. */
 struct pf_directory_map {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__uint(key_size, sizeof(__u32));
-	__uint(value_size, 3 * sizeof(struct pf_entry));
+	__uint(value_size, 3 * sizeof(struct pf_entry) + PF_LINE);
 };
 
 struct {
@@ -75,7 +77,7 @@ struct pf_server_id_map {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__uint(key_size, sizeof(__u32));
-	__uint(value_size, 3 * sizeof(struct pf_server_id));
+	__uint(value_size, 3 * sizeof(struct pf_server_id) + PF_LINE);
 };
 
 struct {
@@ -110,20 +112,26 @@ struct {
 	__array(values, struct pf_ring_map);
 } rings SEC(".maps");
 
+/* Where the value of an array has its first whole cache line. Values of more than a line have one to spare. */
+INLINE void *at_line(void *value)
+{
+	return value + constants.to_line;
+}
+
 /* Buckets of CPU 0, then those of CPU 1, and so on; see flow.h. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct pf_flow_bucket);
+	__type(value, struct pf_flow_block);
 } flows SEC(".maps");
 
-/* Places of CPU 0, then those of CPU 1, and so on; see hot.h. */
+/* By CPU; see hot.h. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct pf_hot_flow);
+	__type(value, struct pf_hot_block);
 } hot_flows SEC(".maps");
 
 struct {

@@ -30,6 +30,8 @@ enum pf_event unused_event __attribute__((unused));
 enum pf_homes unused_homes __attribute__((unused));
 enum pf_flag unused_flag __attribute__((unused));
 enum pf_scope unused_scope __attribute__((unused));
+enum pf_line unused_line __attribute__((unused));
+enum pf_block unused_block __attribute__((unused));
 enum pf_hot_places unused_hot_places __attribute__((unused));
 enum pf_hot_kind unused_hot_kind __attribute__((unused));
 enum pf_use unused_use __attribute__((unused));

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 
+#include "array_value.h"
 #include "libbpf_print.h"
 #include "link.h"
 #include "map.h"
@@ -62,6 +63,11 @@ Napi::Value PossibleCpus(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), Check(libbpf_num_possible_cpus(), "libbpf_num_possible_cpus"));
 }
 
+Napi::Value ArrayValues(const Napi::CallbackInfo& info) {
+  const auto offset = ArrayValueOffset();
+  return offset ? Napi::Value(Napi::Number::New(info.Env(), *offset)) : info.Env().Null();
+}
+
 Napi::Value LibbpfVersion(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), libbpf_version_string());
 }
@@ -97,6 +103,7 @@ Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   add("openPinnedLink", Guarded<OpenPinnedLink>);
   add("unmap", Guarded<Unmap>);
   add("possibleCpus", Guarded<PossibleCpus>);
+  add("arrayValueOffset", Guarded<ArrayValues>);
   add("libbpfVersion", Guarded<LibbpfVersion>);
   add("interfaceIndex", Guarded<InterfaceIndex>);
   return exports;

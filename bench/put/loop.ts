@@ -69,9 +69,10 @@ export class Loop {
     const log = pino({ level: 'warn' }, pino.destination(2));
     this.loaded = loaded;
     const { tickMs, store } = loaded;
+    const { toLine } = store;
     const reals = store.maxEntries('reals');
     const tables = { directory: store.tableSize('directory'), server_ids: store.tableSize('server_ids') };
-    this.#store = new TimedStore(loaded.object, { tickMs, reals, tables });
+    this.#store = new TimedStore(loaded.object, { tickMs, reals, tables, toLine });
     this.#reconciler = new Reconciler({
       // Remembers one ring only: the state goes to and fro, and every ring of it is to be built.
       dataPlane: new MapDataPlane(this.#store, new RingBuilder(1)),

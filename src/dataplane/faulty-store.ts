@@ -40,6 +40,10 @@ export class FaultyMapStore implements MapStore {
     return this.#inner.cpus;
   }
 
+  get toLine(): number {
+    return this.#inner.toLine;
+  }
+
   get tickMs(): number {
     return this.#inner.tickMs;
   }

@@ -1,21 +1,38 @@
 import type { RealRecord } from '../core/data-plane.ts';
 import { decode, indexKey } from './codec.ts';
-import { structs } from './layout.gen.ts';
+import { enums, structs } from './layout.gen.ts';
 import type { MapStore } from './map-store.ts';
 import { decodeReal } from './records.ts';
 
-/** The flow cache as bpf/flow.h keeps it: a region of the map flows for each CPU, buckets of 8 entries. */
+/** The flow cache as bpf/flow.h keeps it: a region for each CPU, buckets of 8 entries, in the map flows a block of buckets to a key. */
 
 export const BUCKET_ENTRIES: number = structs.pf_flow_bucket.fields.entry.count;
+export const BLOCK_BUCKETS: number = enums.pf_block.PF_BLOCK_BUCKETS;
 /** Ticks are counted modulo this plus one. */
 export const TICK_MASK = 0x3ff;
 
 const TAG_MASK = 0x3fffffffn;
 
-/** Key in the map flows of the bucket that a CPU has for flows of this hash. */
+/** Number of the bucket that a CPU has for flows of this hash. */
 function bucketIndex(hash: bigint, cpu: number, flowsPerCpu: number): number {
   const buckets = flowsPerCpu / BUCKET_ENTRIES;
   return cpu * buckets + Number((hash >> 32n) & BigInt(buckets - 1));
+}
+
+/** Where a bucket is: the key of its block, and the first of its bytes there. */
+export function bucketPlace({ toLine }: Pick<MapStore, 'toLine'>, index: number): { key: Uint8Array; at: number } {
+  return {
+    key: indexKey(Math.floor(index / BLOCK_BUCKETS)),
+    at: toLine + (index % BLOCK_BUCKETS) * structs.pf_flow_bucket.size,
+  };
+}
+
+/** The entries of a bucket; none when there is no such bucket. */
+function bucketEntries(store: Pick<MapStore, 'get' | 'toLine'>, index: number): readonly FlowEntry[] {
+  const { key, at } = bucketPlace(store, index);
+  const block = store.get('flows', key);
+  if (block === null) return [];
+  return decode('pf_flow_bucket', block.subarray(at, at + structs.pf_flow_bucket.size)).entry.map(readFlowEntry);
 }
 
 /** An entry of a bucket. */
@@ -60,15 +77,14 @@ export interface RememberedFlow {
  * @param now tick of the flow cache
  */
 export function rememberedFlow(
-  store: Pick<MapStore, 'get' | 'cpus'>,
+  store: Pick<MapStore, 'get' | 'cpus' | 'toLine'>,
   hash: bigint,
   flowsPerCpu: number,
   now?: number,
 ): RememberedFlow[] {
   const found: RememberedFlow[] = [];
   for (let cpu = 0; cpu < store.cpus; cpu++) {
-    const bucket = store.get('flows', indexKey(bucketIndex(hash, cpu, flowsPerCpu)));
-    const entries = bucket === null ? [] : decode('pf_flow_bucket', bucket).entry.map(readFlowEntry);
+    const entries = bucketEntries(store, bucketIndex(hash, cpu, flowsPerCpu));
     // The first one with its tag decides, whether it holds or not.
     const entry = entries.find(({ tag, number }) => BigInt(tag) === (hash & TAG_MASK) && number !== 0);
     if (entry === undefined) continue;

@@ -1,7 +1,7 @@
 import { RING_SLOTS } from '../core/data-plane.ts';
 import { Changes } from './changes.ts';
 import { indexKey, indexOf } from './codec.ts';
-import { maps, variables } from './layout.gen.ts';
+import { enums, maps, variables } from './layout.gen.ts';
 import type { Entries, MapName, MapStore, RingFill, TableName, TrieName, VariableName } from './map-store.ts';
 import { entryBytes } from './map-store.ts';
 import type { BpfMap, BpfObject } from './native.ts';
@@ -19,12 +19,14 @@ export interface LoadedSizes {
   /** Numbers of reals in use, 0 included. */
   readonly reals: number;
   readonly tickMs: number;
+  readonly toLine: number;
 }
 
 /** The maps of a loaded program. */
 export class KernelMapStore implements MapStore {
   readonly cpus = possibleCpus();
   readonly tickMs: number;
+  readonly toLine: number;
   readonly #maps: ReadonlyMap<string, BpfMap>;
   readonly #variables: ReadonlyMap<string, Variable>;
   readonly #changes: Changes;
@@ -35,7 +37,7 @@ export class KernelMapStore implements MapStore {
   #empty: BpfMap | undefined;
 
   /** @param object loaded */
-  constructor(object: BpfObject, { tables, reals, tickMs }: LoadedSizes) {
+  constructor(object: BpfObject, { tables, reals, tickMs, toLine }: LoadedSizes) {
     this.#maps = new Map(Object.keys(maps).map((name) => [name, object.map(name)]));
     const used: Record<VariableName, number> = { settings: 1, address_filter: 1, reals };
     this.#variables = new Map(
@@ -47,6 +49,7 @@ export class KernelMapStore implements MapStore {
     this.#changes = new Changes(variableOf(object, 'changes'));
     this.#tableSizes = tables;
     this.tickMs = tickMs;
+    this.toLine = toLine;
   }
 
   maxEntries(map: MapName | 'rings'): number {
@@ -84,7 +87,7 @@ export class KernelMapStore implements MapStore {
   async swapTable(table: TableName, bytes: Uint8Array): Promise<number> {
     const made = newTable(table, this.tableSize(table));
     try {
-      made.put(indexKey(0), bytes);
+      made.put(indexKey(0), this.#valueOf(table, bytes));
       // In a batch of one, for it runs off this thread: it returns after an RCU grace period.
       await this.#putBatch(table, { keys: indexKey(0), values: indexKey(made.fd), count: 1 });
     } catch (error) {
@@ -104,7 +107,9 @@ export class KernelMapStore implements MapStore {
   tableBytes(table: TableName): Uint8Array | null {
     const last = this.#tables.get(table);
     // Another one cannot be opened by its id without CAP_SYS_ADMIN.
-    return last === undefined || last.id !== this.tableId(table) ? null : last.entries().values;
+    if (last === undefined || last.id !== this.tableId(table)) return null;
+    const { toLine } = this;
+    return last.entries().values.slice(toLine, toLine + tableSize(this.tableSize(table), entryBytes[table]));
   }
 
   async swapRings(rings: readonly RingFill[]): Promise<readonly number[]> {
@@ -156,6 +161,13 @@ export class KernelMapStore implements MapStore {
     return this.#changes.afterAll(() => this.#map(map).putBatch(keys, values, count));
   }
 
+  /** What an inner map has: the table, from a cache line on. */
+  #valueOf(table: TableName, bytes: Uint8Array): Uint8Array {
+    const value = new Uint8Array(tableSize(this.tableSize(table), entryBytes[table]) + enums.pf_line.PF_LINE);
+    value.set(bytes, this.toLine);
+    return value;
+  }
+
   #map(name: string): BpfMap {
     const map = this.#maps.get(name);
     if (map === undefined) throw new Error(`the object has no map ${name}`);
@@ -174,7 +186,7 @@ export function newTable(table: TableName, places: number): BpfMap {
     type: 'array',
     name: `pf_${table}`,
     keySize: 4,
-    valueSize: tableSize(places, entryBytes[table]),
+    valueSize: tableSize(places, entryBytes[table]) + enums.pf_line.PF_LINE,
     maxEntries: 1,
   });
 }

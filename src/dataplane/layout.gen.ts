@@ -69,6 +69,12 @@ export const enums = {
     "PF_SCOPE_VIPS_V6": 1,
     "PF_SCOPE_CLIENTS": 2
   },
+  "pf_line": {
+    "PF_LINE": 64
+  },
+  "pf_block": {
+    "PF_BLOCK_BUCKETS": 256
+  },
   "pf_hot_places": {
     "PF_HOT_PLACES": 4096
   },
@@ -128,73 +134,23 @@ export const structs = {
       }
     }
   },
-  "pf_flow_bucket": {
-    "size": 64,
+  "pf_flow_block": {
+    "size": 16448,
     "fields": {
-      "entry": {
+      "bytes": {
         "offset": 0,
-        "type": "u64",
-        "count": 8
+        "type": "u8",
+        "count": 16448
       }
     }
   },
-  "pf_hot_flow": {
-    "size": 128,
+  "pf_hot_block": {
+    "size": 524352,
     "fields": {
-      "addresses": {
+      "bytes": {
         "offset": 0,
-        "type": "u64",
-        "count": 4
-      },
-      "rest": {
-        "offset": 32,
-        "type": "u64",
-        "count": 1
-      },
-      "moment": {
-        "offset": 40,
-        "type": "u64",
-        "count": 1
-      },
-      "cid": {
-        "offset": 48,
-        "type": "u64",
-        "count": 1
-      },
-      "vip": {
-        "offset": 56,
-        "type": "u16",
-        "count": 1
-      },
-      "real": {
-        "offset": 58,
-        "type": "u16",
-        "count": 1
-      },
-      "room": {
-        "offset": 60,
-        "type": "u16",
-        "count": 1
-      },
-      "kind": {
-        "offset": 62,
         "type": "u8",
-        "count": 1
-      },
-      "use": {
-        "offset": 63,
-        "type": "u8",
-        "count": 1
-      },
-      "header": {
-        "offset": 64,
-        "type": "u8",
-        "count": 62
-      },
-      "spare_2": {
-        "offset": 126,
-        "type": "u8",
-        "count": 2
+        "count": 524352
       }
     }
   },
@@ -476,7 +432,7 @@ export const structs = {
         "type": "u32",
         "count": 1
       },
-      "spare": {
+      "to_line": {
         "offset": 44,
         "type": "u32",
         "count": 1
@@ -637,6 +593,76 @@ export const structs = {
         "count": 2
       }
     }
+  },
+  "pf_flow_bucket": {
+    "size": 64,
+    "fields": {
+      "entry": {
+        "offset": 0,
+        "type": "u64",
+        "count": 8
+      }
+    }
+  },
+  "pf_hot_flow": {
+    "size": 128,
+    "fields": {
+      "addresses": {
+        "offset": 0,
+        "type": "u64",
+        "count": 4
+      },
+      "rest": {
+        "offset": 32,
+        "type": "u64",
+        "count": 1
+      },
+      "moment": {
+        "offset": 40,
+        "type": "u64",
+        "count": 1
+      },
+      "cid": {
+        "offset": 48,
+        "type": "u64",
+        "count": 1
+      },
+      "vip": {
+        "offset": 56,
+        "type": "u16",
+        "count": 1
+      },
+      "real": {
+        "offset": 58,
+        "type": "u16",
+        "count": 1
+      },
+      "room": {
+        "offset": 60,
+        "type": "u16",
+        "count": 1
+      },
+      "kind": {
+        "offset": 62,
+        "type": "u8",
+        "count": 1
+      },
+      "use": {
+        "offset": 63,
+        "type": "u8",
+        "count": 1
+      },
+      "header": {
+        "offset": 64,
+        "type": "u8",
+        "count": 62
+      },
+      "spare_2": {
+        "offset": 126,
+        "type": "u8",
+        "count": 2
+      }
+    }
   }
 } as const;
 
@@ -673,15 +699,15 @@ export const maps = {
     "type": 2,
     "key": "u32",
     "keySize": 4,
-    "value": "pf_flow_bucket",
-    "valueSize": 64
+    "value": "pf_flow_block",
+    "valueSize": 16448
   },
   "hot_flows": {
     "type": 2,
     "key": "u32",
     "keySize": 4,
-    "value": "pf_hot_flow",
-    "valueSize": 128
+    "value": "pf_hot_block",
+    "valueSize": 524352
   },
   "cpu_state": {
     "type": 6,
@@ -741,4 +767,4 @@ export const variables = {
 } as const;
 
 /** Of bpf/layout.h: first 8 bytes of its SHA-256, in hex. */
-export const fingerprint = 'ccddf433e69474da';
+export const fingerprint = '5dad57e9207e33d8';

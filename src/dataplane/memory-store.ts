@@ -12,6 +12,8 @@ export type MemorySizes = Partial<Record<MapName | 'rings' | TableName, number>>
 export class MemoryMapStore implements MapStore {
   readonly cpus = 1;
   readonly tickMs = 2_000;
+  /** As if the kernel’s. */
+  readonly toLine = 8;
   readonly #sizes: Readonly<MemorySizes>;
   readonly #content = new Map<MapName, Map<string, Uint8Array>>();
   readonly #rings = new Map<number, { id: number; slots: Uint16Array }>();

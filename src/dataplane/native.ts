@@ -110,6 +110,14 @@ export function possibleCpus(): number {
   return attempt({ code: 'PF_KERNEL', what: 'counting CPUs' }, () => addon().possibleCpus());
 }
 
+/**
+ * Bytes from the start of an array map, as this kernel lays it out, to its first value. Null when the kernel does not say: it was
+ * built without BTF.
+ */
+export function arrayValueOffset(): number | null {
+  return attempt({ code: 'PF_KERNEL', what: 'reading the kernel’s BTF' }, () => addon().arrayValueOffset());
+}
+
 /** The interface of that name in this network namespace; null when there is none. */
 export function interfaceIndex(name: string): number | null {
   return attempt({ code: 'PF_INTERFACE', what: `interface ${name}` }, () => addon().interfaceIndex(name));

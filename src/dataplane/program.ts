@@ -3,12 +3,12 @@ import { defaultLimits } from '../core/admission.ts';
 import { directoryKeyLimit, HOST_DIRECTORY_KEYS } from '../core/directory-keys.ts';
 import { PilotfishError } from '../core/errors.ts';
 import { decode, encode } from './codec.ts';
-import { BUCKET_ENTRIES, TICK_MASK } from './flow-cache.ts';
+import { BLOCK_BUCKETS, BUCKET_ENTRIES, TICK_MASK } from './flow-cache.ts';
 import { type KernelClock, kernelClock } from './kernel-clock.ts';
 import { KernelMapStore, type LoadedSizes, newTable } from './kernel-store.ts';
 import { enums, fingerprint, maps, structs, variables } from './layout.gen.ts';
 import type { BpfObject, BpfProgram } from './native.ts';
-import { openObject, possibleCpus } from './native.ts';
+import { arrayValueOffset, openObject, possibleCpus } from './native.ts';
 import { tablePlaces } from './perfect-hash.ts';
 
 /** The compiled program; the path is the same from src/ and from dist/. */
@@ -107,6 +107,12 @@ function checkLayout(object: BpfObject, path: string): void {
     });
 }
 
+/** Where the kernel does not say it, nothing is lost but some speed. */
+function bytesToLine(): number {
+  const { PF_LINE } = enums.pf_line;
+  return (PF_LINE - ((arrayValueOffset() ?? 0) % PF_LINE)) % PF_LINE;
+}
+
 interface Configured extends LoadedSizes, Pick<LoadedProgram, 'flowsPerCpu' | 'tick'> {}
 
 /** Sets what must be known before load. */
@@ -120,8 +126,8 @@ function configure(object: BpfObject, sizes: ProgramSizes, { rate, jiffies }: Ke
     vip_traffic: vips,
     rings: sizes.pools * HEADROOM,
     real_traffic: reals,
-    flows: buckets * possibleCpus(),
-    hot_flows: hot ? enums.pf_hot_places.PF_HOT_PLACES * possibleCpus() : 1,
+    flows: Math.ceil((buckets * possibleCpus()) / BLOCK_BUCKETS),
+    hot_flows: hot ? possibleCpus() : 1,
   };
   for (const [map, count] of Object.entries(entries)) object.setMaxEntries(map, count);
   const tables = {
@@ -137,6 +143,7 @@ function configure(object: BpfObject, sizes: ProgramSizes, { rate, jiffies }: Ke
   const windowShift = Math.round(Math.log2(rate));
   const inWindow = (perSecond: number): number =>
     Math.min(MOST_IN_WINDOW, Math.round((perSecond * 2 ** windowShift) / rate));
+  const toLine = bytesToLine();
   const constants = decode('pf_constants', object.rodata());
   object.setRodata(
     encode('pf_constants', {
@@ -149,6 +156,7 @@ function configure(object: BpfObject, sizes: ProgramSizes, { rate, jiffies }: Ke
       tick_shift: tickShift,
       window_shift: windowShift,
       new_flows: inWindow(sizes.newFlowsPerSecond ?? NEW_FLOWS_PER_SECOND),
+      to_line: toLine,
       too_big_answers: inWindow(sizes.tooBigAnswersPerSecond ?? TOO_BIG_ANSWERS_PER_SECOND),
     }),
   );
@@ -156,6 +164,7 @@ function configure(object: BpfObject, sizes: ProgramSizes, { rate, jiffies }: Ke
     flowsPerCpu: buckets * BUCKET_ENTRIES,
     reals,
     tickMs: (2 ** tickShift / rate) * 1_000,
+    toLine,
     tick: () => (jiffies() >>> tickShift) & TICK_MASK,
     tables,
   };

@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import type { RealRecord } from '../../src/core/data-plane.ts';
 import type { Target } from '../../src/core/target.ts';
-import { decode, encode, indexKey } from '../../src/dataplane/codec.ts';
 import { readTraffic } from '../../src/dataplane/counters.ts';
+import { readBucket, writeBucket } from '../support/flow-buckets.ts';
 import { ethernet, ipv4, tcp, tcpFlags, udp } from '../support/frames.ts';
 import { targetPool } from '../support/planning.ts';
 import { allowedCpus, ProgramBench, target } from '../support/program-bench.ts';
@@ -154,17 +154,6 @@ const tagOf = (entry: bigint): bigint => entry & 0x3fffffffn;
 const realOfEntry = (entry: bigint): number => Number((entry >> 40n) & 0xffffn);
 const withTick = (entry: bigint, tick: number): bigint => (entry & ~(0x3ffn << 30n)) | (BigInt(tick & 0x3ff) << 30n);
 
-/** With 8 entries for each CPU there is one bucket for each, and a CPU’s number is its key. */
-function readBucket(bench: ProgramBench): readonly bigint[] {
-  const value = bench.store.get('flows', indexKey(bench.cpu));
-  if (value === null) throw new Error('the map flows has no bucket for this CPU');
-  return decode('pf_flow_bucket', value).entry;
-}
-
-function writeBucket(bench: ProgramBench, entry: readonly bigint[]): void {
-  bench.store.put('flows', indexKey(bench.cpu), encode('pf_flow_bucket', { entry }));
-}
-
 /** Places at which two buckets differ. */
 function changedPlaces(before: readonly bigint[], after: readonly bigint[]): number[] {
   return before.flatMap((entry, place) => (entry === after[place] ? [] : [place]));
@@ -178,14 +167,14 @@ describe('a full bucket', () => {
     const bench = await benchWith([A], 8);
     const ports = new Array<number>(8).fill(0);
     for (let port = FIRST_PORT; port < FIRST_PORT + 8; port++) {
-      const before = readBucket(bench);
+      const before = readBucket(bench.store, bench.cpu);
       bench.realOf(frames.tcp(port));
-      const [place, ...others] = changedPlaces(before, readBucket(bench));
+      const [place, ...others] = changedPlaces(before, readBucket(bench.store, bench.cpu));
       expect(others).toEqual([]);
       expect(before[place!]).toBe(0n);
       ports[place!] = port;
     }
-    expect(new Set(readBucket(bench).map(tagOf)).size).toBe(8);
+    expect(new Set(readBucket(bench.store, bench.cpu).map(tagOf)).size).toBe(8);
     return { bench, ports };
   }
 
@@ -193,8 +182,9 @@ describe('a full bucket', () => {
   function age(bench: ProgramBench, ages: readonly number[]): void {
     const now = bench.loaded.tick();
     writeBucket(
-      bench,
-      readBucket(bench).map((entry, place) => withTick(entry, now - (ages[place] ?? 0))),
+      bench.store,
+      bench.cpu,
+      readBucket(bench.store, bench.cpu).map((entry, place) => withTick(entry, now - (ages[place] ?? 0))),
     );
   }
 
@@ -202,7 +192,7 @@ describe('a full bucket', () => {
     const { bench, ports } = await full();
     await bench.converge(goal([B], [A, B]));
     expect(ports.map((port) => bench.realOf(frames.tcp(port)))).toEqual(ports.map(() => A));
-    expect(readBucket(bench).map(realOfEntry)).toEqual(ports.map(() => numberOf(bench, A)));
+    expect(readBucket(bench.store, bench.cpu).map(realOfEntry)).toEqual(ports.map(() => numberOf(bench, A)));
   });
 
   // Whatever the tick is now, some of these ages reach back over its wrap from 1,023 to 0.
@@ -215,10 +205,10 @@ describe('a full bucket', () => {
   ])('gives up the longest unused of ages %j', async (ages, evicted) => {
     const { bench, ports } = await full();
     age(bench, ages);
-    const before = readBucket(bench);
+    const before = readBucket(bench.store, bench.cpu);
     await bench.converge(goal([B], [A, B]));
     expect(bench.realOf(frames.tcp(2000))).toBe(B);
-    const after = readBucket(bench);
+    const after = readBucket(bench.store, bench.cpu);
     expect(changedPlaces(before, after)).toEqual([evicted]);
     expect(realOfEntry(after[evicted] ?? 0n)).toBe(numberOf(bench, B));
     // Asked last: a flow that is not remembered any more takes another one’s place.
@@ -233,9 +223,9 @@ describe('a full bucket', () => {
     const evictions = new Array<number>(8).fill(0);
     for (let port = 2000; port < 2400; port++) {
       age(bench, [9, 9, 9, 9, 9, 9, 9, 9]);
-      const before = readBucket(bench);
+      const before = readBucket(bench.store, bench.cpu);
       bench.realOf(frames.tcp(port));
-      for (const place of changedPlaces(before, readBucket(bench))) evictions[place]!++;
+      for (const place of changedPlaces(before, readBucket(bench.store, bench.cpu))) evictions[place]!++;
     }
     expect(evictions.reduce((sum, count) => sum + count, 0)).toBe(400);
     for (const count of evictions) expect(count).toBeGreaterThan(20);
@@ -244,11 +234,11 @@ describe('a full bucket', () => {
   it('is not full while an entry is empty, however old the others are', async () => {
     const { bench } = await full();
     age(bench, [1000, 999, 998, 997, 0, 996, 995, 994]);
-    const others = readBucket(bench).with(4, 0n);
-    writeBucket(bench, others);
+    const others = readBucket(bench.store, bench.cpu).with(4, 0n);
+    writeBucket(bench.store, bench.cpu, others);
     bench.realOf(frames.tcp(2000));
-    expect(readBucket(bench).with(4, 0n)).toEqual(others);
-    expect(realOfEntry(readBucket(bench)[4] ?? 0n)).toBe(numberOf(bench, A));
+    expect(readBucket(bench.store, bench.cpu).with(4, 0n)).toEqual(others);
+    expect(realOfEntry(readBucket(bench.store, bench.cpu)[4] ?? 0n)).toBe(numberOf(bench, A));
   });
 
   it('counts every packet of a flow as use', async () => {

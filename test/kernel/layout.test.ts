@@ -46,8 +46,8 @@ describe('an object compiled from other structs', () => {
     [
       'another map type',
       'maps.h',
-      'TYPE_ARRAY);\n	__uint(max_entries, 1);\n	__type(key, __u32);\n	__type(value, struct pf_flow_bucket)',
-      'TYPE_HASH);\n	__uint(max_entries, 1);\n	__type(key, __u32);\n	__type(value, struct pf_flow_bucket)',
+      'TYPE_ARRAY);\n	__uint(max_entries, 1);\n	__type(key, __u32);\n	__type(value, struct pf_flow_block)',
+      'TYPE_HASH);\n	__uint(max_entries, 1);\n	__type(key, __u32);\n	__type(value, struct pf_flow_block)',
       'map flows has type hash, not array',
     ],
     [

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { Target } from '../../src/core/target.ts';
-import { decode, encode, indexKey } from '../../src/dataplane/codec.ts';
 import { BpfCompiler } from '../support/compile-bpf.ts';
+import { readBucket, writeBucket } from '../support/flow-buckets.ts';
 import { ethernet, icmp, ipv4, tcp, udp } from '../support/frames.ts';
 import { targetPool } from '../support/planning.ts';
 import { ProgramBench, target } from '../support/program-bench.ts';
@@ -33,7 +33,7 @@ class OneFlow {
   }
 
   get entries(): readonly bigint[] {
-    return decode('pf_flow_bucket', this.#bench.store.get('flows', indexKey(this.#bench.cpu))!).entry;
+    return readBucket(this.#bench.store, this.#bench.cpu);
   }
 
   #restamp(tick: (before: number) => number): void {
@@ -41,7 +41,7 @@ class OneFlow {
       const stamp = BigInt(tick(Number((one >> 30n) & 0x3ffn)) & 0x3ff) << 30n;
       return one === 0n ? one : (one & ~(0x3ffn << 30n)) | stamp;
     });
-    this.#bench.store.put('flows', indexKey(this.#bench.cpu), encode('pf_flow_bucket', { entry }));
+    writeBucket(this.#bench.store, this.#bench.cpu, entry);
   }
 
   /** Has its last use so many ticks ago. */

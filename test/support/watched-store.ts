@@ -95,6 +95,10 @@ export class WatchedStore implements MapStore {
     return this.#maps.cpus;
   }
 
+  get toLine(): number {
+    return this.#maps.toLine;
+  }
+
   get tickMs(): number {
     return this.#maps.tickMs;
   }

@@ -6,10 +6,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { AdminServer } from '../../src/admin/server.ts';
 import { explainInForce } from '../../src/agent-explain.ts';
 import type { StateSources } from '../../src/agent-state.ts';
-import { encode, indexKey } from '../../src/dataplane/codec.ts';
 import { MemoryMapStore } from '../../src/dataplane/memory-store.ts';
 import { pilotfish } from '../support/command.ts';
 import { A, allUp, D, entryOf, flow, flowCache, hash, observations, slot, state } from '../support/explain.ts';
+import { writeBucket } from '../support/flow-buckets.ts';
 import { InForce, snapshotOf } from '../support/in-force.ts';
 
 describe('pilotfish explain', () => {
@@ -124,7 +124,7 @@ describe('pilotfish explain', () => {
       const inForce = new InForce(store);
       const first = await inForce.put(snapshotOf(state), observations(allUp));
       const [number] = [...(first.status.observed?.reals.keys() ?? [])];
-      store.put('flows', indexKey(0), encode('pf_flow_bucket', { entry: [entryOf(number ?? 0)] }));
+      writeBucket(store, 0, [entryOf(number ?? 0)]);
       const reals = { r1: { address: A, state: 'drain' }, r4: { address: D } };
       const pools = { ...state.pools, web: { ...state.pools.web, reals } };
       return inForce.put(snapshotOf({ ...state, pools }), observations(allUp));

@@ -6,7 +6,6 @@ import { flowHash, flowKeys } from '../../src/core/flow-hash.ts';
 import type { Observation } from '../../src/core/model.ts';
 import { realKey } from '../../src/core/model.ts';
 import { readFlow } from '../../src/core/packet-words.ts';
-import { encode, indexKey } from '../../src/dataplane/codec.ts';
 import { MemoryMapStore } from '../../src/dataplane/memory-store.ts';
 import {
   A,
@@ -24,6 +23,7 @@ import {
   slot,
   state,
 } from '../support/explain.ts';
+import { writeBucket } from '../support/flow-buckets.ts';
 import { InForce, snapshotOf } from '../support/in-force.ts';
 
 const nowhere = (reason: string) => ({ reason, real: null, pool: null, path: null, sending: null });
@@ -218,7 +218,7 @@ describe('what is in force', () => {
     [...(status.observed?.reals ?? [])].find(([, real]) => real.address === address)?.[0] ?? 0;
 
   function remember(real: number, generation: number): void {
-    store.put('flows', indexKey(0), encode('pf_flow_bucket', { entry: [0n, 0n, 0n, entryOf(real, generation)] }));
+    writeBucket(store, 0, [0n, 0n, 0n, entryOf(real, generation)]);
   }
 
   it('knows where the flow cache keeps a flow after its real was drained', async () => {
@@ -252,7 +252,7 @@ describe('what is in force', () => {
     const text = 'udp 1.2.3.4:5 > 192.0.2.12:53';
     const itsHash = flowHash(flowKeys(seed), readFlow(text), '5-tuple');
     const entry = entryOf(number(sources, A), 0, itsHash, flowCache.tick() - ago);
-    store.put('flows', indexKey(0), encode('pf_flow_bucket', { entry: [entry] }));
+    writeBucket(store, 0, [entry]);
     expect(explain(sources, text).cache).toEqual([
       { cpu: 0, real: real === null ? null : { address: real, pool: 'web' } },
     ]);

@@ -18,6 +18,7 @@ export interface NativeAddon {
   openPinnedLink(path: string): NativeLink | null;
   unmap(buffer: ArrayBufferLike): boolean;
   possibleCpus(): number;
+  arrayValueOffset(): number | null;
   libbpfVersion(): string;
   interfaceIndex(name: string): number | null;
 }
