@@ -77,10 +77,9 @@ INLINE __u32 hot_place(__u64 hash)
 
 INLINE struct pf_hot_flow *hot_flow_at(__u32 place)
 {
-	__u32 cpu = bpf_get_smp_processor_id();
-	struct pf_hot_block *block = bpf_map_lookup_elem(&hot_flows, &cpu);
+	__u32 index = bpf_get_smp_processor_id() * PF_HOT_PLACES + place;
 
-	return block ? (struct pf_hot_flow *)at_line(block->bytes) + place : 0;
+	return bpf_map_lookup_elem(&hot_flows, &index);
 }
 
 /*
@@ -253,9 +252,12 @@ INLINE int is_of(const struct pf_hot_flow *hot, const struct packet *p, __u64 re
 /* Is it in vain to look for the packet's flow? A look costs, and of a million flows in turns hardly one is ever hot. */
 INLINE int is_in_vain(struct pf_cpu_state *cpu)
 {
-	__u64 before = cpu->in_vain++;
+	__u64 before = cpu->in_vain;
 
-	return before >= PF_HOT_PATIENCE && before % PF_HOT_SAMPLE;
+	if (likely(before < PF_HOT_PATIENCE) || !(before % PF_HOT_SAMPLE))
+		return 0;
+	cpu->in_vain = before + 1;
+	return 1;
 }
 
 /*
@@ -269,8 +271,14 @@ INLINE int treat_hot(struct xdp_md *ctx, struct packet *p, const void *frame)
 	__u32 length, place, owner;
 	__u64 rest, hash;
 
-	if (!constants.hot || is_in_vain(p->cpu))
+	if (!constants.hot)
 		return PF_NEXT;
+	if (unlikely(is_in_vain(p->cpu))) {
+		/* Or else the verifier would follow all that comes with these noughts, and again with what a look finds. */
+		p->may_be_hot = veil(0);
+		p->moment = p->may_be_hot;
+		return PF_NEXT;
+	}
 	p->moment = this_moment();
 	read_anew(frame);
 	read_flow(p, frame);
@@ -283,8 +291,10 @@ INLINE int treat_hot(struct xdp_md *ctx, struct packet *p, const void *frame)
 		hot = hot_flow_at(place);
 	read_anew(frame);
 	read_flow(p, frame);
-	if (!hot || !is_of(hot, p, rest))
+	if (!hot || !is_of(hot, p, rest)) {
+		p->cpu->in_vain++;
 		return PF_NEXT;
+	}
 	if (hot->moment != p->moment) {
 		p->may_be_hot = veil(1);
 		return PF_NEXT;

@@ -56,7 +56,6 @@ volatile struct pf_changes changes SEC(".data.changes") = {.count = 1};
 struct pf_entry unused_entry __attribute__((unused));
 struct pf_server_id unused_server_id __attribute__((unused));
 struct pf_flow_bucket unused_bucket __attribute__((unused));
-struct pf_hot_flow unused_hot_flow __attribute__((unused));
 
 /* Made anew for every change of the VIPs: a packet sees all of the old ones or all of the new. One value, as a ring is. */
 struct pf_directory_map {
@@ -126,12 +125,12 @@ struct {
 	__type(value, struct pf_flow_block);
 } flows SEC(".maps");
 
-/* By CPU; see hot.h. */
+/* Places of CPU 0, then those of CPU 1, and so on; see hot.h. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct pf_hot_block);
+	__type(value, struct pf_hot_flow);
 } hot_flows SEC(".maps");
 
 struct {

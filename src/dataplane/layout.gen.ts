@@ -144,13 +144,63 @@ export const structs = {
       }
     }
   },
-  "pf_hot_block": {
-    "size": 524352,
+  "pf_hot_flow": {
+    "size": 128,
     "fields": {
-      "bytes": {
+      "cid": {
         "offset": 0,
+        "type": "u64",
+        "count": 1
+      },
+      "addresses": {
+        "offset": 8,
+        "type": "u64",
+        "count": 4
+      },
+      "rest": {
+        "offset": 40,
+        "type": "u64",
+        "count": 1
+      },
+      "moment": {
+        "offset": 48,
+        "type": "u64",
+        "count": 1
+      },
+      "vip": {
+        "offset": 56,
+        "type": "u16",
+        "count": 1
+      },
+      "real": {
+        "offset": 58,
+        "type": "u16",
+        "count": 1
+      },
+      "room": {
+        "offset": 60,
+        "type": "u16",
+        "count": 1
+      },
+      "kind": {
+        "offset": 62,
         "type": "u8",
-        "count": 524352
+        "count": 1
+      },
+      "use": {
+        "offset": 63,
+        "type": "u8",
+        "count": 1
+      },
+      "header": {
+        "offset": 64,
+        "type": "u8",
+        "count": 62
+      },
+      "spare_2": {
+        "offset": 126,
+        "type": "u8",
+        "count": 2
       }
     }
   },
@@ -603,66 +653,6 @@ export const structs = {
         "count": 8
       }
     }
-  },
-  "pf_hot_flow": {
-    "size": 128,
-    "fields": {
-      "addresses": {
-        "offset": 0,
-        "type": "u64",
-        "count": 4
-      },
-      "rest": {
-        "offset": 32,
-        "type": "u64",
-        "count": 1
-      },
-      "moment": {
-        "offset": 40,
-        "type": "u64",
-        "count": 1
-      },
-      "cid": {
-        "offset": 48,
-        "type": "u64",
-        "count": 1
-      },
-      "vip": {
-        "offset": 56,
-        "type": "u16",
-        "count": 1
-      },
-      "real": {
-        "offset": 58,
-        "type": "u16",
-        "count": 1
-      },
-      "room": {
-        "offset": 60,
-        "type": "u16",
-        "count": 1
-      },
-      "kind": {
-        "offset": 62,
-        "type": "u8",
-        "count": 1
-      },
-      "use": {
-        "offset": 63,
-        "type": "u8",
-        "count": 1
-      },
-      "header": {
-        "offset": 64,
-        "type": "u8",
-        "count": 62
-      },
-      "spare_2": {
-        "offset": 126,
-        "type": "u8",
-        "count": 2
-      }
-    }
   }
 } as const;
 
@@ -706,8 +696,8 @@ export const maps = {
     "type": 2,
     "key": "u32",
     "keySize": 4,
-    "value": "pf_hot_block",
-    "valueSize": 524352
+    "value": "pf_hot_flow",
+    "valueSize": 128
   },
   "cpu_state": {
     "type": 6,
@@ -767,4 +757,4 @@ export const variables = {
 } as const;
 
 /** Of bpf/layout.h: first 8 bytes of its SHA-256, in hex. */
-export const fingerprint = '5dad57e9207e33d8';
+export const fingerprint = '9e39dc357da4db32';

@@ -65,7 +65,7 @@ export interface MapStore {
   readonly cpus: number;
   /** Length of a tick of the flow cache. */
   readonly tickMs: number;
-  /** Bytes from the start of an array’s value to that of a cache line, where blocks of the flow cache and hot flows begin. */
+  /** Bytes from the start of an array’s value to that of a cache line, where the buckets of a block of the flow cache begin. */
   readonly toLine: number;
   maxEntries(map: MapName | 'rings'): number;
   put(map: MapName, key: Uint8Array, value: Uint8Array): void;

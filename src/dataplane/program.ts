@@ -127,7 +127,7 @@ function configure(object: BpfObject, sizes: ProgramSizes, { rate, jiffies }: Ke
     rings: sizes.pools * HEADROOM,
     real_traffic: reals,
     flows: Math.ceil((buckets * possibleCpus()) / BLOCK_BUCKETS),
-    hot_flows: hot ? possibleCpus() : 1,
+    hot_flows: hot ? enums.pf_hot_places.PF_HOT_PLACES * possibleCpus() : 1,
   };
   for (const [map, count] of Object.entries(entries)) object.setMaxEntries(map, count);
   const tables = {

@@ -4,7 +4,7 @@ import { openObject } from '../../src/dataplane/native.ts';
 import { loadProgram } from '../../src/dataplane/program.ts';
 import { BpfCompiler } from '../support/compile-bpf.ts';
 
-it('blocks of the flow cache, hot flows and tables begin with a cache line', async () => {
+it('buckets of the flow cache and tables begin with a cache line', async () => {
   using compiler = new BpfCompiler();
   const object = openObject(compiler.compileProbe('line-probe'));
   await object.load();

@@ -25,8 +25,8 @@ export const hotMutations: readonly Mutation[] = [
   {
     name: 'hot-sought-for-ever',
     file: 'hot.h',
-    find: 'before >= PF_HOT_PATIENCE && before % PF_HOT_SAMPLE',
-    replace: '0 * before',
+    find: 'likely(before < PF_HOT_PATIENCE) ||',
+    replace: 'likely(before + 1) ||',
     breaks: 'a million flows in turns pay for a look that finds nothing',
     caughtBy: by(
       'hot-flows-in-vain',
@@ -36,8 +36,8 @@ export const hotMutations: readonly Mutation[] = [
   {
     name: 'hot-given-up',
     file: 'hot.h',
-    find: 'before >= PF_HOT_PATIENCE && before % PF_HOT_SAMPLE',
-    replace: 'before >= PF_HOT_PATIENCE',
+    find: ' || !(before % PF_HOT_SAMPLE))',
+    replace: ')',
     breaks: 'after 64 packets of others no flow is ever hot again',
     caughtBy: by('hot-flows-in-vain', 'is also learned while few packets are looked for'),
   },

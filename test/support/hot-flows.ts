@@ -90,11 +90,11 @@ export function ofSameHash(frame: Uint8Array, like: Uint8Array): Uint8Array {
 export function setMark(bench: ProgramBench, frame: Uint8Array, mark: number): void {
   const map = bench.loaded.object.map('hot_flows');
   const { header } = structs.pf_hot_flow.fields;
-  const at = bench.store.toLine + hotPlace(frame).place * structs.pf_hot_flow.size + header.offset + MARKED_BYTE;
-  const value = map.get(indexKey(bench.cpu));
+  const key = indexKey(bench.cpu * enums.pf_hot_places.PF_HOT_PLACES + hotPlace(frame).place);
+  const value = map.get(key);
   if (value !== null) {
-    value[at] = mark;
-    map.put(indexKey(bench.cpu), value);
+    value[header.offset + MARKED_BYTE] = mark;
+    map.put(key, value);
   }
   map.close();
 }
