@@ -2,7 +2,7 @@ import type { Mutation } from './mutation.ts';
 import { by } from './mutation.ts';
 
 const sameFrames = by('hot-flows', 'are those of all the steps, and counted as they are: IPv$to, $encap');
-const allTheSteps = by('hot-flows', '%s, takes all the steps');
+const allTheSteps = by('hot-flows-steps', '%s, takes all the steps');
 
 /** In how plain packets are read, and in what the program has ready for hot flows. All of them load. */
 export const hotMutations: readonly Mutation[] = [
@@ -58,7 +58,7 @@ export const hotMutations: readonly Mutation[] = [
     find: ' || p->tcp_flags & PF_TCP_SYN)',
     replace: ')',
     breaks: 'a new connection with the ports of an old one goes to the real of that',
-    caughtBy: by('hot-flows', 'a SYN, after which the flow has to become hot again'),
+    caughtBy: by('hot-flows-steps', 'a SYN, after which the flow has to become hot again'),
   },
   {
     name: 'hot-not-forgotten',
@@ -66,7 +66,7 @@ export const hotMutations: readonly Mutation[] = [
     find: '\t\tforget_hot(p);\n',
     replace: '',
     breaks: 'a connection that opened anew in another frame goes on to its old real for two seconds',
-    caughtBy: by('hot-flows', 'a SYN in a VLAN chooses anew, and what follows it without a tag goes with it'),
+    caughtBy: by('hot-flows-steps', 'a SYN in a VLAN chooses anew, and what follows it without a tag goes with it'),
   },
   {
     name: 'hot-too-long',
