@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0)
 /*
- * flow: the flow cache. A set-associative table in a plain array: a packet touches one cache line, no lock is taken
- * and no memory is allocated. Every CPU has buckets of its own, and a CPU runs one packet at a time, so entries need
+ * flow: the flow cache. A set-associative table in a plain array: a flow may be in either of two buckets, a cache line each, that
+ * are fetched at one time; no lock is taken and no memory is allocated. Every CPU has buckets of its own, and a CPU runs one packet at a time, so entries need
  * no atomics. An entry whose real has gone on to another generation is void. docs/decisions/0001-flow-cache.md.
  */
 #ifndef PILOTFISH_FLOW_H
@@ -14,43 +14,55 @@
 #include "tick.h"
 
 #define PF_BUCKET_ENTRIES 8
-#define PF_TAG 0x3fffffff
+#define PF_TAG 0x7fffffff
 
-INLINE __u32 entry_tag(__u64 entry)
-{
-	return entry & PF_TAG;
-}
+/* The two buckets that a flow may be in, and their numbers; for some flows they are the same one. */
+struct flow_buckets {
+	struct pf_flow_bucket *first, *second;
+	__u32 first_index, second_index;
+};
 
 INLINE __u32 entry_time(__u64 entry)
 {
-	return (entry >> 30) & PF_TICKS;
+	return (entry >> 31) & PF_TICKS;
 }
 
 INLINE __u32 entry_real(__u64 entry)
 {
-	return (__u16)(entry >> 40);
+	return (__u16)(entry >> 41);
 }
 
 INLINE __u8 entry_generation(__u64 entry)
 {
-	return (__u8)(entry >> 56);
+	return (__u8)(entry >> 57);
 }
 
 INLINE __u64 flow_entry(const struct packet *p, __u32 now)
 {
-	return (p->hash & PF_TAG) | (__u64)now << 30 | (__u64)p->real_number << 40 | (__u64)p->real->generation << 56;
+	return (p->hash & PF_TAG) | (__u64)now << 31 | (__u64)p->real_number << 41 | (__u64)p->real->generation << 57;
 }
 
-INLINE struct pf_flow_bucket *flow_bucket(const struct packet *p)
+/* Number of a bucket of this CPU by 32 bits of a hash: their share of all that they might be is its share of all buckets. */
+INLINE __u32 bucket_index(__u32 cpu, __u32 hash)
 {
-	__u32 index = bpf_get_smp_processor_id() * (constants.flow_bucket_mask + 1), in_block, number;
-	struct pf_flow_block *block;
+	return cpu * constants.flow_buckets + (__u32)((__u64)hash * constants.flow_buckets >> 32);
+}
 
-	index += (__u32)(p->hash >> 32) & constants.flow_bucket_mask;
-	in_block = index & (PF_BLOCK_BUCKETS - 1);
-	number = index / PF_BLOCK_BUCKETS;
-	block = bpf_map_lookup_elem(&flows, &number);
+INLINE struct pf_flow_bucket *flow_bucket(__u32 index)
+{
+	__u32 in_block = index & (PF_BLOCK_BUCKETS - 1), number = index / PF_BLOCK_BUCKETS;
+	struct pf_flow_block *block = bpf_map_lookup_elem(&flows, &number);
+
 	return block ? (struct pf_flow_bucket *)at_line(block->bytes) + in_block : 0;
+}
+
+/* By the half of the hash that the tag is not of, and by the same with its halves changed. */
+INLINE struct flow_buckets flow_buckets(const struct packet *p)
+{
+	__u32 cpu = bpf_get_smp_processor_id(), hash = p->hash >> 32;
+	__u32 first = bucket_index(cpu, hash), second = bucket_index(cpu, hash << 16 | hash >> 16);
+
+	return (struct flow_buckets){flow_bucket(first), flow_bucket(second), first, second};
 }
 
 /* TCP says itself when a flow is over; UDP falls silent. */
@@ -68,30 +80,36 @@ INLINE void replace_entry(struct pf_flow_bucket *bucket, __u64 before, __u64 now
 			bucket->entry[i] = now;
 }
 
+/* The entry if it has the flow's tag, else 0. Without a branch, for where in its buckets a flow is no CPU can predict. */
+INLINE __u64 if_own(__u64 entry, __u64 hash)
+{
+	__s64 is_it = (__s64)(((entry ^ hash) & PF_TAG) - 1) >> 63; /* all bits or none */
+
+	/* Or else the compiler would make the branch of it that is to be spared. */
+	asm volatile("" : "+r"(is_it));
+	return entry & is_it;
+}
+
 /*
- * The entry with the flow's tag, or 0. A flow has one at most. Without a branch, for where in its bucket a flow is no CPU
- * can predict. Its value and not its place, which would have the verifier follow eight places through all that comes later.
+ * The entry with the flow's tag, or 0. A flow has one at most. Its value and not its place, which would have the verifier follow
+ * sixteen places through all that comes later. In turns from both buckets, so that both lines are fetched at one time.
  */
-INLINE __u64 entry_of(const struct packet *p, const struct pf_flow_bucket *bucket)
+INLINE __u64 entry_of(const struct packet *p, struct flow_buckets buckets)
 {
 	__u64 found = 0;
 
 #pragma clang loop unroll(full)
 	for (int i = 0; i < PF_BUCKET_ENTRIES; i++) {
-		__u64 entry = bucket->entry[i];
-		__s64 is_it = (__s64)(((entry ^ p->hash) & PF_TAG) - 1) >> 63; /* all bits or none */
-
-		/* Or else the compiler would make the branch of it that is to be spared. */
-		asm volatile("" : "+r"(is_it));
-		found |= entry & is_it;
+		found |= if_own(buckets.first->entry[i], p->hash);
+		found |= if_own(buckets.second->entry[i], p->hash);
 	}
 	return found;
 }
 
 /* Sets the packet's real from the cache; 0 if the cache has none that still holds. */
-INLINE int find_flow(struct packet *p, struct pf_flow_bucket *bucket)
+INLINE int find_flow(struct packet *p, struct flow_buckets buckets)
 {
-	__u64 entry = entry_of(p, bucket);
+	__u64 entry = entry_of(p, buckets);
 	__u16 number = entry_real(entry);
 	const struct pf_real *real = &reals[number];
 	__u32 now = tick();
@@ -103,50 +121,75 @@ INLINE int find_flow(struct packet *p, struct pf_flow_bucket *bucket)
 	p->real_number = number;
 	p->real = real;
 	/* Errors about a flow are no use of it. */
-	if (unlikely(entry_time(entry) != now) && !p->icmp)
-		replace_entry(bucket, entry, flow_entry(p, now));
+	if (unlikely(entry_time(entry) != now) && !p->icmp) {
+		replace_entry(buckets.first, entry, flow_entry(p, now));
+		replace_entry(buckets.second, entry, flow_entry(p, now));
+	}
 	trace_real(p, PF_PATH_CACHE);
 	return 1;
 }
 
-/* How gladly an entry is given up: its own flow's first, then an empty one, then the longest unused. Without a branch, as in entry_of. */
-INLINE __s64 eviction_rank(__u64 entry, __u32 tag, __u32 now)
+/* 1 if the number, of less than 64 bits, is 0, else 0. Without a branch, as in entry_of. */
+INLINE __u64 is_zero(__u64 number)
 {
-	__u64 is_empty = ((__u64)entry_real(entry) - 1) >> 63, is_own = ((__u64)(entry_tag(entry) ^ tag) - 1) >> 63;
+	__u64 is = (number - 1) >> 63;
 
-	asm volatile("" : "+r"(is_empty), "+r"(is_own));
-	/* Two bits above the ten of the age. */
-	return ((now - entry_time(entry)) & PF_TICKS) | is_empty << 10 | (is_own & ~is_empty) << 11;
+	asm volatile("" : "+r"(is));
+	return is;
 }
 
 /*
- * The place of the entry to give up. Rank and place are compared as one number, in which the hash turns the places round: among
- * equals, and in a burst all entries of a bucket are of one tick, it is the hash that chooses.
+ * How gladly an entry is given up: its own flow's first, then an empty one, then the longest unused. Among equals, and in a burst
+ * all entries are of one tick, it is the hash that chooses, which turns the places round. Of empty ones it is the lowest place: so
+ * buckets fill from below, and of the two it is the emptier one that fills (Azar and others, 1994).
  */
-INLINE __u32 place_to_take(const struct packet *p, const struct pf_flow_bucket *bucket, __u32 now)
+INLINE __u64 eviction_rank(__u64 entry, __u32 place, __u64 hash, __u32 now)
 {
-	__s64 turn = p->hash >> 61, best = 0;
+	__u64 is_own = is_zero((entry ^ hash) & PF_TAG), is_empty = is_zero(entry_real(entry));
+	__u64 age = (now - entry_time(entry)) & PF_TICKS, turned = place ^ hash >> 60;
 
+	return is_own << 19 | is_empty * (1 << 4 | (2 * PF_BUCKET_ENTRIES - 1 - place)) << 14 | age << 4 | turned;
+}
+
+/*
+ * The place of the entry to give up: twice its place in its bucket, and 1 more in the second. In turns from both buckets, as in
+ * entry_of.
+ */
+APART __u32 place_to_take(const struct pf_flow_bucket *first, const struct pf_flow_bucket *second, __u64 hash, __u32 now)
+{
+	__s64 best = 0;
+
+	if (!first || !second)
+		return 0;
 #pragma clang loop unroll(full)
-	for (int i = 0; i < PF_BUCKET_ENTRIES; i++) {
-		__s64 rank = eviction_rank(bucket->entry[i], p->hash & PF_TAG, now) * PF_BUCKET_ENTRIES | (i ^ turn);
+	for (int place = 0; place < 2 * PF_BUCKET_ENTRIES; place++) {
+		const struct pf_flow_bucket *bucket = place % 2 ? second : first;
+		__s64 rank = eviction_rank(bucket->entry[place / 2], place, hash, now) << 4 | place;
 		__s64 ahead = best - rank, is_behind = ahead >> 63; /* all bits or none */
 
 		asm volatile("" : "+r"(is_behind));
 		best -= ahead & is_behind;
 	}
-	return (best ^ turn) & (PF_BUCKET_ENTRIES - 1);
+	return best & (2 * PF_BUCKET_ENTRIES - 1);
 }
 
-INLINE void remember_flow(struct packet *p, struct pf_flow_bucket *bucket)
+INLINE void remember_flow(struct packet *p, struct flow_buckets buckets)
 {
-	__u32 now = tick();
+	struct pf_flow_bucket *bucket;
+	__u32 now = tick(), place, index;
 
 	if (unlikely(!may_remember(&p->cpu->budget))) {
 		count_event(p->cpu, PF_EVENT_FLOOD);
 		return;
 	}
-	bucket->entry[place_to_take(p, bucket, now)] = flow_entry(p, now);
+	place = place_to_take(buckets.first, buckets.second, p->hash, now);
+	/* The verifier knows nothing of what comes from apart, and the compiler more. */
+	asm volatile("" : "+r"(place));
+	/* Looked up once more rather than chosen by a branch, which no CPU can predict, and which waits for both buckets. */
+	index = buckets.first_index + (buckets.second_index - buckets.first_index) * (place % 2);
+	bucket = flow_bucket(index);
+	if (bucket)
+		bucket->entry[place / 2 % PF_BUCKET_ENTRIES] = flow_entry(p, now);
 }
 
 #endif

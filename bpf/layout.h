@@ -134,7 +134,7 @@ struct pf_real {
 	__be32 address[4];
 	__u16 pool;
 	__u8 family; /* enum pf_family */
-	__u8 generation;
+	__u8 generation; /* below 128 */
 	__u8 encap;	   /* enum pf_encap */
 	__u8 gue_checksum; /* 1: the outer UDP header has a checksum */
 	__be16 gue_port;
@@ -151,8 +151,8 @@ struct pf_ring {
 enum pf_line { PF_LINE = 64 };
 
 /*
- * One bucket of the flow cache, a cache line. An entry, from its low bits: 30 bits tag (of the flow hash), 10 bits
- * time of last use in ticks, 16 bits real number (0: empty), 8 bits generation of the real.
+ * One bucket of the flow cache, a cache line. An entry, from its low bits: 31 bits tag (of the flow hash), 10 bits
+ * time of last use in ticks, 16 bits real number (0: empty), 7 bits generation of the real.
  */
 struct pf_flow_bucket {
 	__u64 entry[8];
@@ -211,7 +211,7 @@ struct pf_changes {
 /* What is set before the program is loaded and never changes: the verifier removes what it switches off. */
 struct pf_constants {
 	__u64 layout_fingerprint; /* of this file, by the build; the agent loads no object with another one */
-	__u32 flow_bucket_mask;	  /* buckets of one CPU's flow cache, less one; they are a power of two */
+	__u32 flow_buckets;	  /* of one CPU's flow cache */
 	__u32 directory_mask;	  /* places that a directory has room for, less one; a power of two, 65,536 at most */
 	__u32 server_id_mask;	  /* the same of a table of server ids */
 	__u32 egress;		  /* index of the interface that packets to reals leave by; 0: the one they came in by */

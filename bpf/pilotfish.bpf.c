@@ -44,17 +44,19 @@ enum pf_path unused_path __attribute__((unused));
 /* A flow keeps its real for as long as the cache remembers it and the real lives; a SYN is a new flow. */
 INLINE int find_by_flow(struct packet *p)
 {
-	struct pf_flow_bucket *bucket = p->flags & PF_NO_CACHE ? 0 : flow_bucket(p);
 	int is_new = is_syn(p) && !(p->flags & PF_PAIR), verdict;
+	struct flow_buckets buckets = {};
 
-	if (bucket && !is_new && find_flow(p, bucket)) {
+	if (!(p->flags & PF_NO_CACHE))
+		buckets = flow_buckets(p);
+	if (buckets.first && buckets.second && !is_new && find_flow(p, buckets)) {
 		p->use = PF_HIT;
 		return PF_NEXT;
 	}
 	verdict = find_in_ring(p, hash_for_ring(p));
-	if (bucket && verdict == PF_NEXT && !p->icmp) {
+	if (buckets.first && buckets.second && verdict == PF_NEXT && !p->icmp) {
 		p->use = is_new || p->protocol == IPPROTO_UDP ? PF_NEW_FLOW : PF_MISS;
-		remember_flow(p, bucket);
+		remember_flow(p, buckets);
 		forget_hot(p);
 	}
 	return verdict;

@@ -145,10 +145,6 @@ const configSchema = fields('the configuration', {
 
 const fewestFlows = 1_024;
 
-function powerOfTwo(entries: number): number {
-  return 2 ** Math.ceil(Math.log2(Math.max(fewestFlows, entries)));
-}
-
 function invalid(path: string, lines: readonly string[]): PilotfishError {
   const count = lines.length === 1 ? '1 mistake' : `${lines.length} mistakes`;
   return new PilotfishError('PF_CONFIG', [`${path} has ${count}:`, ...lines].join('\n'));
@@ -182,7 +178,8 @@ export function parseConfig(tree: unknown, path: string): AgentConfig {
         fix: `set name: ${name.fix}`,
       }),
     ]);
-  return { name, ...config, announce, flowCache: { ...flowCache, entriesPerCpu: powerOfTwo(flowCache.entriesPerCpu) } };
+  const entriesPerCpu = Math.max(fewestFlows, flowCache.entriesPerCpu);
+  return { name, ...config, announce, flowCache: { ...flowCache, entriesPerCpu } };
 }
 
 /** @throws PilotfishError PF_CONFIG when the file cannot be read or has mistakes */

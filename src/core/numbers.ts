@@ -2,8 +2,8 @@ import { PilotfishError } from './errors.ts';
 
 const limitField = { vips: 'limits.vips', pools: 'limits.pools', reals: 'limits.reals' } as const;
 
-/** Values that a generation takes, 0 among them: it has eight bits in the maps. */
-const GENERATIONS = 256;
+/** Values that a generation takes, 0 among them: it has seven bits in the flow cache. */
+const GENERATIONS = 128;
 
 /** What the next user of a number gets. */
 export function nextGeneration(generation: number): number {

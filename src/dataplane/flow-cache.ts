@@ -4,19 +4,22 @@ import { enums, structs } from './layout.gen.ts';
 import type { MapStore } from './map-store.ts';
 import { decodeReal } from './records.ts';
 
-/** The flow cache as bpf/flow.h keeps it: a region for each CPU, buckets of 8 entries, in the map flows a block of buckets to a key. */
+/** The flow cache as bpf/flow.h keeps it: a region for each CPU, buckets of 8 entries, in the map flows a block of buckets to a key. A flow may be in either of two. */
 
 export const BUCKET_ENTRIES: number = structs.pf_flow_bucket.fields.entry.count;
 export const BLOCK_BUCKETS: number = enums.pf_block.PF_BLOCK_BUCKETS;
 /** Ticks are counted modulo this plus one. */
 export const TICK_MASK = 0x3ff;
 
-const TAG_MASK = 0x3fffffffn;
+const TAG_MASK = 0x7fffffffn;
 
-/** Number of the bucket that a CPU has for flows of this hash. */
-function bucketIndex(hash: bigint, cpu: number, flowsPerCpu: number): number {
+/** Numbers of the two buckets, which may be one, that a CPU has for flows of this hash. */
+export function bucketIndices(hash: bigint, cpu: number, flowsPerCpu: number): readonly [number, number] {
   const buckets = flowsPerCpu / BUCKET_ENTRIES;
-  return cpu * buckets + Number((hash >> 32n) & BigInt(buckets - 1));
+  const half = BigInt.asUintN(32, hash >> 32n);
+  const turned = BigInt.asUintN(32, (half << 16n) | (half >> 16n));
+  const indexOf = (bits: bigint): number => cpu * buckets + Number((bits * BigInt(buckets)) >> 32n);
+  return [indexOf(half), indexOf(turned)];
 }
 
 /** Where a bucket is: the key of its block, and the first of its bytes there. */
@@ -37,7 +40,7 @@ function bucketEntries(store: Pick<MapStore, 'get' | 'toLine'>, index: number): 
 
 /** An entry of a bucket. */
 export interface FlowEntry {
-  /** Low 30 bits of the flow hash. */
+  /** Low 31 bits of the flow hash. */
   readonly tag: number;
   /** Tick of the last use. */
   readonly tick: number;
@@ -51,9 +54,9 @@ export interface FlowEntry {
 export function readFlowEntry(entry: bigint): FlowEntry {
   return {
     tag: Number(entry & TAG_MASK),
-    tick: Number((entry >> 30n) & BigInt(TICK_MASK)),
-    number: Number((entry >> 40n) & 0xffffn),
-    generation: Number(entry >> 56n),
+    tick: Number((entry >> 31n) & BigInt(TICK_MASK)),
+    number: Number((entry >> 41n) & 0xffffn),
+    generation: Number(entry >> 57n),
   };
 }
 
@@ -84,7 +87,7 @@ export function rememberedFlow(
 ): RememberedFlow[] {
   const found: RememberedFlow[] = [];
   for (let cpu = 0; cpu < store.cpus; cpu++) {
-    const entries = bucketEntries(store, bucketIndex(hash, cpu, flowsPerCpu));
+    const entries = bucketIndices(hash, cpu, flowsPerCpu).flatMap((index) => bucketEntries(store, index));
     // The first one with its tag decides, whether it holds or not.
     const entry = entries.find(({ tag, number }) => BigInt(tag) === (hash & TAG_MASK) && number !== 0);
     if (entry === undefined) continue;

@@ -349,6 +349,16 @@ export const structs = {
       }
     }
   },
+  "pf_flow_bucket": {
+    "size": 64,
+    "fields": {
+      "entry": {
+        "offset": 0,
+        "type": "u64",
+        "count": 8
+      }
+    }
+  },
   "pf_entry": {
     "size": 32,
     "fields": {
@@ -437,7 +447,7 @@ export const structs = {
         "type": "u64",
         "count": 1
       },
-      "flow_bucket_mask": {
+      "flow_buckets": {
         "offset": 8,
         "type": "u32",
         "count": 1
@@ -643,16 +653,6 @@ export const structs = {
         "count": 2
       }
     }
-  },
-  "pf_flow_bucket": {
-    "size": 64,
-    "fields": {
-      "entry": {
-        "offset": 0,
-        "type": "u64",
-        "count": 8
-      }
-    }
   }
 } as const;
 
@@ -757,4 +757,4 @@ export const variables = {
 } as const;
 
 /** Of bpf/layout.h: first 8 bytes of its SHA-256, in hex. */
-export const fingerprint = '9e39dc357da4db32';
+export const fingerprint = 'd5957ee8c655d680';

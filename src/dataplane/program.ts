@@ -24,7 +24,7 @@ export interface ProgramSizes {
   readonly clients?: number;
   /** Server ids, as the desired state counts them; default as many as it may have. */
   readonly serverIds?: number;
-  /** Flow cache entries of each CPU; rounded up to a power of two, at least one bucket of 8. */
+  /** Flow cache entries of each CPU; rounded up to full buckets of 8, at least one. */
   readonly flowsPerCpu: number;
   /** Have the outer headers of flows ready whose packets come close together; default true. */
   readonly hotFlows?: boolean;
@@ -117,7 +117,7 @@ interface Configured extends LoadedSizes, Pick<LoadedProgram, 'flowsPerCpu' | 't
 
 /** Sets what must be known before load. */
 function configure(object: BpfObject, sizes: ProgramSizes, { rate, jiffies }: KernelClock): Configured {
-  const buckets = 2 ** Math.ceil(Math.log2(Math.max(1, sizes.flowsPerCpu / BUCKET_ENTRIES)));
+  const buckets = Math.max(1, Math.ceil(sizes.flowsPerCpu / BUCKET_ENTRIES));
   const hot = sizes.hotFlows ?? true;
   const vips = Math.min(MAX_NUMBERS, sizes.vips * HEADROOM);
   const reals = Math.min(MAX_NUMBERS, sizes.reals * HEADROOM + 1);
@@ -148,7 +148,7 @@ function configure(object: BpfObject, sizes: ProgramSizes, { rate, jiffies }: Ke
   object.setRodata(
     encode('pf_constants', {
       ...constants,
-      flow_bucket_mask: buckets - 1,
+      flow_buckets: buckets,
       directory_mask: tables.directory - 1,
       server_id_mask: tables.server_ids - 1,
       hot: hot ? 1 : 0,

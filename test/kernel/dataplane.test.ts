@@ -180,7 +180,7 @@ describe.each([kernel, memory])('a data plane over $name', ({ make }) => {
   );
 
   it('keeps IPv6 addresses apart from IPv4 ones', async () => {
-    const reals = ['2001:db8::1', '32.1.13.184'].map((address) => ({ ...real, address, pool: 5, generation: 255 }));
+    const reals = ['2001:db8::1', '32.1.13.184'].map((address) => ({ ...real, address, pool: 5, generation: 127 }));
     for (const [i, record] of reals.entries())
       await dataPlane.apply({ op: 'put-real', number: i + 1, real: record, fresh: true });
     const directory = directoryOf('2001:db8::|80|tcp', '32.1.13.184|81|tcp');

@@ -150,9 +150,9 @@ describe('the opening of a TCP connection', () => {
 });
 
 /** An entry as bpf/layout.h describes it: tag, tick of the last use, real, generation, from the low bits. */
-const tagOf = (entry: bigint): bigint => entry & 0x3fffffffn;
-const realOfEntry = (entry: bigint): number => Number((entry >> 40n) & 0xffffn);
-const withTick = (entry: bigint, tick: number): bigint => (entry & ~(0x3ffn << 30n)) | (BigInt(tick & 0x3ff) << 30n);
+const tagOf = (entry: bigint): bigint => entry & 0x7fffffffn;
+const realOfEntry = (entry: bigint): number => Number((entry >> 41n) & 0xffffn);
+const withTick = (entry: bigint, tick: number): bigint => (entry & ~(0x3ffn << 31n)) | (BigInt(tick & 0x3ff) << 31n);
 
 /** Places at which two buckets differ. */
 function changedPlaces(before: readonly bigint[], after: readonly bigint[]): number[] {

@@ -279,7 +279,7 @@ describe('a flow', () => {
       ]);
       const [entry, ...others] = entries.filter((e) => e !== 0n);
       expect(others).toEqual([]);
-      return Number(((entry ?? 0n) >> 30n) & 0x3ffn);
+      return Number(((entry ?? 0n) >> 31n) & 0x3ffn);
     };
     heat(bench, flow(1));
     const before = entryTick();

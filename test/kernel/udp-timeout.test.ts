@@ -38,8 +38,8 @@ class OneFlow {
 
   #restamp(tick: (before: number) => number): void {
     const entry = this.entries.map((one) => {
-      const stamp = BigInt(tick(Number((one >> 30n) & 0x3ffn)) & 0x3ff) << 30n;
-      return one === 0n ? one : (one & ~(0x3ffn << 30n)) | stamp;
+      const stamp = BigInt(tick(Number((one >> 31n) & 0x3ffn)) & 0x3ff) << 31n;
+      return one === 0n ? one : (one & ~(0x3ffn << 31n)) | stamp;
     });
     writeBucket(this.#bench.store, this.#bench.cpu, entry);
   }

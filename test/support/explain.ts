@@ -44,5 +44,5 @@ export const flowCache = { flowsPerCpu: 8, tickMs: 2_000, tick: () => 100 };
 
 /** An entry of the flow cache that remembers the flow at a real, as bpf/layout.h has it. */
 export function entryOf(real: number, generation = 0, ofHash = BigInt(`0x${hash}`), tick = 100): bigint {
-  return (ofHash & 0x3fff_ffffn) | (BigInt(tick) << 30n) | (BigInt(real) << 40n) | (BigInt(generation) << 56n);
+  return (ofHash & 0x7fff_ffffn) | (BigInt(tick) << 31n) | (BigInt(real) << 41n) | (BigInt(generation) << 57n);
 }

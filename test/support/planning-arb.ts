@@ -205,7 +205,7 @@ export function mapsArb(limits: Limits, wild = false): fc.Arbitrary<Observed> {
   const real = fc.record({
     address: realAddressArb,
     pool: fc.nat(limits.pools - 1),
-    generation: fc.nat(255),
+    generation: fc.nat(127),
     encap: encapArb,
   });
   return numbered(real, 0, limits.reals, 10)

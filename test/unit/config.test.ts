@@ -96,7 +96,7 @@ describe('a good configuration', () => {
         onStop: 'leave',
       },
       stateDir: '/srv/pilotfish',
-      flowCache: { entriesPerCpu: 8_192, newFlowsPerSecond: 1_000_000_000, hotFlows: false },
+      flowCache: { entriesPerCpu: 5_000, newFlowsPerSecond: 1_000_000_000, hotFlows: false },
       onEmpty: 'clear',
       limits: { vips: 10_240, pools: 1_024, reals: 16_384, clients: 1_000_000, serverIds: 100 },
     });
@@ -105,8 +105,8 @@ describe('a good configuration', () => {
   it.each([
     [1, 1_024],
     [1_024, 1_024],
-    [1_025, 2_048],
-  ])('rounds %d flow cache entries up to %d', (given, entriesPerCpu) => {
+    [1_150_000, 1_150_000],
+  ])('makes of %d flow cache entries %d', (given, entriesPerCpu) => {
     expect(parseConfig({ ...least, flowCache: { entriesPerCpu: given } }, 'a').flowCache).toEqual({
       entriesPerCpu,
       newFlowsPerSecond: 500_000,

@@ -95,7 +95,7 @@ function expectNumbers(ops: readonly MapOp[], from: Observed): void {
       if (op.fresh) expect(real.generation).toBe(now.freed.get(op.number) ?? 0);
       else expect([real, encap]).toEqual([had, expect.not.objectContaining(before ?? {})]);
     } else if (op.op === 'void-real') {
-      expect(op.generation).toBe(((now.reals.get(op.number)?.generation ?? Number.NaN) + 1) % 256);
+      expect(op.generation).toBe(((now.reals.get(op.number)?.generation ?? Number.NaN) + 1) % 128);
     } else if (op.op === 'name-pool') {
       const used = [...now.pools.values(), ...now.rings.keys()];
       for (const { pool } of now.reals.values()) used.push(pool);

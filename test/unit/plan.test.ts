@@ -292,7 +292,7 @@ describe('plan', () => {
           last.set(key, users);
         },
       );
-      expect(soonest).toBe(3 * 256);
+      expect(soonest).toBe(3 * 128);
     });
   });
 });
