@@ -153,7 +153,7 @@ INLINE __u64 eviction_rank(__u64 entry, __u32 place, __u64 hash, __u32 now)
 
 /*
  * The place of the entry to give up: twice its place in its bucket, and 1 more in the second. In turns from both buckets, as in
- * entry_of.
+ * entry_of. Apart from the program's body, for a new flow waits for memory anyway.
  */
 APART __u32 place_to_take(const struct pf_flow_bucket *first, const struct pf_flow_bucket *second, __u64 hash, __u32 now)
 {

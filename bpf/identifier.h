@@ -111,7 +111,7 @@ APART __s64 tcp_id(struct xdp_md *ctx, __u32 tcp, __u32 length)
 }
 
 /* The number of the real that an id means to the VIPs of a pool; 0 if none. */
-APART __u32 find_server_id(__u32 pool, __u32 id)
+INLINE __u32 find_server_id(__u32 pool, __u32 id)
 {
 	__u64 hash = fold_hash(id * PF_MIX_1 ^ pool * PF_MIX_2);
 	const void *table = table_in_force(&server_ids);

@@ -7,7 +7,10 @@
 #include "layout.h"
 
 #define INLINE static __always_inline
-/* What stands apart from the program's body: the verifier looks at it once, for any arguments. */
+/*
+ * What stands apart from the program's body: the verifier looks at it once, for any arguments. A call costs a packet some nanoseconds, six where
+ * the kernel guards returns against speculation (AMD's SRSO), so what most packets need is not.
+ */
 #define APART __attribute__((noinline))
 
 #define likely(condition) __builtin_expect(!!(condition), 1)

@@ -664,14 +664,14 @@ export const maps = {
     "value": "u32",
     "valueSize": 4
   },
-  "server_ids": {
+  "directory": {
     "type": 12,
     "key": "u32",
     "keySize": 4,
     "value": null,
     "valueSize": 4
   },
-  "directory": {
+  "server_ids": {
     "type": 12,
     "key": "u32",
     "keySize": 4,

@@ -61,7 +61,7 @@ describe.skipIf(needs('chrt', 'taskset', 'unshare'))('bench/wire.ts', () => {
       ['1m/gue', 0.65, null],
     ]);
     for (const { figures: found } of figures)
-      for (const name of ['ours', 'bare', 'drop', 'ratio', 'ratioOfAll'])
+      for (const name of ['ours', 'bare', 'drop', 'ratio', 'ratioOfReceiver'])
         expect(found?.[name]?.median).toBeGreaterThan(0);
     expect(status).toBe(0);
   });
