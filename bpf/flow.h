@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0)
 /*
  * flow: the flow cache. A set-associative table in a plain array: a flow may be in either of two buckets, a cache line each, that
- * are fetched at one time; no lock is taken and no memory is allocated. Every CPU has buckets of its own, and a CPU runs one packet at a time, so entries need
- * no atomics. An entry whose real has gone on to another generation is void. docs/decisions/0001-flow-cache.md.
+ * are fetched at one time; no lock is taken and no memory is allocated. Every CPU has buckets of its own, and a CPU runs one packet
+ * at a time, so entries need no atomics. An entry whose real has gone on to another generation is void.
+ * docs/decisions/0001-flow-cache.md.
  */
 #ifndef PILOTFISH_FLOW_H
 #define PILOTFISH_FLOW_H
@@ -91,7 +92,7 @@ INLINE __u64 if_own(__u64 entry, __u64 hash)
 }
 
 /*
- * The entry with the flow's tag, or 0. A flow has one at most. Its value and not its place, which would have the verifier follow
+ * The entry with the flow's tag, or 0. A flow has one at most; two are a false match, whatever their bits make. Its value and not its place, which would have the verifier follow
  * sixteen places through all that comes later. In turns from both buckets, so that both lines are fetched at one time.
  */
 INLINE __u64 entry_of(const struct packet *p, struct flow_buckets buckets)
@@ -140,15 +141,16 @@ INLINE __u64 is_zero(__u64 number)
 
 /*
  * How gladly an entry is given up: its own flow's first, then an empty one, then the longest unused. Among equals, and in a burst
- * all entries are of one tick, it is the hash that chooses, which turns the places round. Of empty ones it is the lowest place: so
- * buckets fill from below, and of the two it is the emptier one that fills (Azar and others, 1994).
+ * all entries are of one tick, it is the hash that chooses, which turns the places round, by bits that do not choose the bucket.
+ * Of empty ones it is the lowest place: so buckets fill from below, and of the two it is the emptier one that fills (Azar and
+ * others, 1994).
  */
 INLINE __u64 eviction_rank(__u64 entry, __u32 place, __u64 hash, __u32 now)
 {
 	__u64 is_own = is_zero((entry ^ hash) & PF_TAG), is_empty = is_zero(entry_real(entry));
-	__u64 age = (now - entry_time(entry)) & PF_TICKS, turned = place ^ hash >> 60;
+	__u64 age = (now - entry_time(entry)) & PF_TICKS, turned = place ^ (hash & (2 * PF_BUCKET_ENTRIES - 1));
 
-	return is_own << 19 | is_empty * (1 << 4 | (2 * PF_BUCKET_ENTRIES - 1 - place)) << 14 | age << 4 | turned;
+	return (is_own & ~is_empty) << 19 | is_empty * (1 << 4 | (2 * PF_BUCKET_ENTRIES - 1 - place)) << 14 | age << 4 | turned;
 }
 
 /*

@@ -17,6 +17,7 @@
 /* Those of a kernel with 250 ticks a second: whoever loads the object without the agent verifies all of it. */
 const volatile struct pf_constants constants = {
 	.layout_fingerprint = PF_LAYOUT_FINGERPRINT,
+	.flow_buckets = 1,
 	.tick_shift = 9,
 	.window_shift = 8,
 	.new_flows = 500000,

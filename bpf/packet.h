@@ -8,8 +8,8 @@
 
 #define INLINE static __always_inline
 /*
- * What stands apart from the program's body: the verifier looks at it once, for any arguments. A call costs a packet some nanoseconds, six where
- * the kernel guards returns against speculation (AMD's SRSO), so what most packets need is not.
+ * What stands apart from the program's body: the verifier looks at it once, for any arguments. A call costs a packet some
+ * nanoseconds, six where the kernel guards returns against speculation (AMD's SRSO): what most packets need is not apart.
  */
 #define APART __attribute__((noinline))
 

@@ -73,15 +73,17 @@ for (const level of levels) {
   }
   const results = JSON.parse(readFileSync(report, 'utf8')) as Report;
   const { numPassedTests, numFailedTests, numPendingTests } = results;
-  failures.push(...failuresOf(results));
+  const named = failuresOf(results);
+  failures.push(...named);
   total.passed += numPassedTests;
   total.skipped += numPendingTests;
   // A file that does not even load, or an error outside of a test, fails the run without a failed test.
   total.failed += numFailedTests === 0 && status !== 0 ? 1 : numFailedTests;
+  if (status !== 0 && named.length === 0) failures.push(`${level}: an error outside of any test, see above`);
 }
 
 if ((process.env.PILOTFISH_REQUIRE ?? '').split(',').includes('all') && total.skipped > 0) {
-  console.error(`\nPILOTFISH_REQUIRE=all, but ${total.skipped} tests were skipped`);
+  failures.push(`PILOTFISH_REQUIRE=all, but ${total.skipped} tests were skipped`);
   total.failed++;
 }
 

@@ -42,7 +42,7 @@ export interface AgentConfig {
   readonly pinDir: string;
   readonly mode: (typeof attachModes)[number];
   readonly flowCache: {
-    /** A power of two. */
+    /** Room for so many flows, or a few more. */
     readonly entriesPerCpu: number;
     /** Of each CPU; flows beyond it are forwarded and not remembered. */
     readonly newFlowsPerSecond: number;

@@ -49,7 +49,7 @@ export interface RealRecord {
   readonly address: Address;
   /** Number of its pool. */
   readonly pool: number;
-  /** 0 to 255; flows remembered under another one are void. */
+  /** 0 to 127; flows remembered under another one are void. */
   readonly generation: number;
   readonly encap: RealEncap;
 }

@@ -70,10 +70,26 @@ export const sendingMutations: readonly Mutation[] = [
   {
     name: 'own-entry-doubled',
     file: 'flow.h',
-    find: 'return is_own << 19 |',
+    find: 'return (is_own & ~is_empty) << 19 |',
     replace: 'return (is_own & 0) << 19 |',
     breaks: 'a flow that opens anew goes on to its old real',
     caughtBy: by('flow-cache', 'takes the entry of the flow itself for its new choice'),
+  },
+  {
+    name: 'empty-as-own',
+    file: 'flow.h',
+    find: 'return (is_own & ~is_empty) << 19 |',
+    replace: 'return is_own << 19 |',
+    breaks: 'one flow in two billion is remembered twice, at two reals',
+    caughtBy: by('flow-buckets', 'is remembered once, too'),
+  },
+  {
+    name: 'places-not-turned',
+    file: 'flow.h',
+    find: 'turned = place ^ (hash & (2 * PF_BUCKET_ENTRIES - 1));',
+    replace: 'turned = place ^ hash >> 60;',
+    breaks: 'in a burst new flows push out each other',
+    caughtBy: by('flow-buckets', 'are given up one like the other'),
   },
   {
     name: 'second-bucket-unseen',

@@ -48,7 +48,7 @@ export const stateMutations: readonly Mutation[] = [
     file: 'numbers.ts',
     find: 'generation - previous > widest',
     replace: 'generation - previous > GENERATIONS',
-    breaks: 'after 255 one number is used again and again',
+    breaks: 'after 127 one number is used again and again',
     caughtBy: {
       file: 'plan',
       test: 'go round all generations of all of them before a flow could take one real for another',

@@ -213,7 +213,7 @@ export function mapsArb(limits: Limits, wild = false): fc.Arbitrary<Observed> {
       fc.record({
         settings: fc.option(settingsArb),
         reals: fc.constant(reals),
-        freed: numbered(fc.integer({ min: 1, max: 255 }), 1, limits.reals),
+        freed: numbered(fc.integer({ min: 1, max: 127 }), 1, limits.reals),
         rings: ringsArb(reals, limits, wild),
         pools: numbered(fc.constantFrom(...poolNames), 0, limits.pools),
         directory: fc.option(directoryArb(limits), { freq: 8 }),
