@@ -96,7 +96,7 @@ export const hotMutations: readonly Mutation[] = [
     name: 'hot-fragments',
     file: 'plain.h',
     find: ' || ipv4->frag_off & bpf_htons(PF_IP_FRAGMENT) :',
-    replace: ' :',
+    replace: ' || ipv4->frag_off & 0 :',
     breaks: 'the first fragment of a packet goes to a real, and the others do not',
     caughtBy: allTheSteps,
   },
