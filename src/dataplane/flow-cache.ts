@@ -14,7 +14,7 @@ export const TICK_MASK = 0x3ff;
 const TAG_MASK = 0x7fffffffn;
 
 /** Numbers of the two buckets, which may be one, that a CPU has for flows of this hash. */
-export function bucketIndices(hash: bigint, cpu: number, flowsPerCpu: number): readonly [number, number] {
+function bucketIndices(hash: bigint, cpu: number, flowsPerCpu: number): readonly [number, number] {
   const buckets = flowsPerCpu / BUCKET_ENTRIES;
   const half = BigInt.asUintN(32, hash >> 32n);
   const turned = BigInt.asUintN(32, (half << 16n) | (half >> 16n));
