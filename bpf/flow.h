@@ -92,8 +92,9 @@ INLINE __u64 if_own(__u64 entry, __u64 hash)
 }
 
 /*
- * The entry with the flow's tag, or 0. A flow has one at most; two are a false match, whatever their bits make. Its value and not its place, which would have the verifier follow
- * sixteen places through all that comes later. In turns from both buckets, so that both lines are fetched at one time.
+ * The entry with the flow's tag, or 0. A flow has one at most; two are a false match, whatever their bits make. Its value and not
+ * its place, which would have the verifier follow sixteen places through all that comes later. In turns from both buckets, so that
+ * both lines are fetched at one time.
  */
 INLINE __u64 entry_of(const struct packet *p, struct flow_buckets buckets)
 {

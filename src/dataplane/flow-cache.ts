@@ -4,7 +4,10 @@ import { enums, structs } from './layout.gen.ts';
 import type { MapStore } from './map-store.ts';
 import { decodeReal } from './records.ts';
 
-/** The flow cache as bpf/flow.h keeps it: a region for each CPU, buckets of 8 entries, in the map flows a block of buckets to a key. A flow may be in either of two. */
+/**
+ * The flow cache as bpf/flow.h keeps it: a region for each CPU, buckets of 8 entries, in the map flows a block of buckets to a key. A
+ * flow may be in either of two buckets.
+ */
 
 export const BUCKET_ENTRIES: number = structs.pf_flow_bucket.fields.entry.count;
 export const BLOCK_BUCKETS: number = enums.pf_block.PF_BLOCK_BUCKETS;

@@ -96,7 +96,7 @@ export const sendingMutations: readonly Mutation[] = [
     file: 'flow.h',
     find: '\t\tfound |= if_own(buckets.second->entry[i], p->hash);\n',
     replace: '',
-    breaks: 'half of the flows of a full cache are not remembered',
+    breaks: 'a third of the flows of a full cache are not remembered',
     caughtBy: by('flow-buckets', 'has lost next to nobody'),
   },
   {
@@ -104,7 +104,7 @@ export const sendingMutations: readonly Mutation[] = [
     file: 'flow.h',
     find: '\t\treplace_entry(buckets.second, entry, flow_entry(p, now));\n',
     replace: '',
-    breaks: 'half of the flows are given up while they are in use',
+    breaks: 'flows in their second bucket are given up while they are in use',
     caughtBy: by('flow-buckets', 'is noted in either bucket'),
   },
   {
@@ -112,7 +112,7 @@ export const sendingMutations: readonly Mutation[] = [
     file: 'flow.h',
     find: 'hash << 16 | hash >> 16',
     replace: 'hash',
-    breaks: 'a cache loses one flow in five long before it is full',
+    breaks: 'a cache loses one flow in ten while a fifth of it is empty',
     caughtBy: by('flow-buckets', 'a flow is in one of the two that its hash names'),
   },
   {
