@@ -18,8 +18,6 @@ INLINE __u32 outer_size(const struct pf_real *real, __u8 encap)
 {
 	__u32 ip = real->family == PF_FAMILY_V4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 
-	if (encap == PF_ENCAP_L2)
-		return 0;
 	return encap == PF_ENCAP_GUE ? ip + sizeof(struct udphdr) : ip;
 }
 
@@ -185,8 +183,6 @@ INLINE int encap_packet(struct xdp_md *ctx, const struct packet *p, __u8 encap)
 	int is_gue = encap == PF_ENCAP_GUE;
 	__u64 inner = PF_NO_SUM;
 
-	if (unlikely(encap == PF_ENCAP_L2))
-		return address_frame(ctx, p);
 	if (is_gue && p->real->gue_checksum)
 		inner = inner_sum(ctx, p);
 	if (p->real->family == PF_FAMILY_V4)

@@ -202,10 +202,10 @@ struct pf_hot_flow {
 	__u8 spare_2[2];
 };
 
-/* Counted up by user space after every change of a map, and never 0. */
+/* Written by user space. count goes up after every change of a map, and is never 0. vips is the count since which VIPs are what they are; 0 while they change. */
 struct pf_changes {
 	__u32 count;
-	__u32 spare;
+	__u32 vips;
 };
 
 /* What is set before the program is loaded and never changes: the verifier removes what it switches off. */
@@ -233,8 +233,8 @@ struct pf_settings {
 	__u8 gateway_mac[6];	  /* next hop; all zero: not known. Within one word, so that it changes at once */
 	__u8 own_mac[6];	  /* source of what is sent */
 	__u32 mtu;		  /* largest IP packet, outer header included, that the link takes */
+	__u32 room;		  /* mtu, or 0 while the next hop is not known: one question for both */
 	__u32 zero;		  /* always 0, which the verifier does not know */
-	__u32 spare;
 };
 
 /* What one CPU has done in the current window; see pf_constants. */
@@ -245,11 +245,25 @@ struct pf_budget {
 	__u32 too_big_answers;
 };
 
+/* Places of one CPU for VIPs of late, a power of two. */
+enum pf_recent_vips { PF_RECENT_VIPS = 128 };
+
+/*
+ * The VIP of a plain packet of late, at a place that the hash of its destination says. Its key is that of the packet, whatever the VIP
+ * was found by. Its size is a power of two, for a multiplication would be waited for.
+ */
+struct pf_recent_vip {
+	struct pf_entry entry;
+	__u32 vips; /* pf_changes.vips, read before it was looked up */
+	__u32 spare_2[7];
+};
+
 /* What one CPU has of its own, all in one place: to find it costs a packet more than to use it. */
 struct pf_cpu_state {
 	__u64 reasons[PF_REASON_COUNT]; /* packets by enum pf_reason */
 	__u64 events[PF_EVENT_COUNT];	/* by enum pf_event */
 	struct pf_budget budget;
+	__u64 recent[PF_RECENT_VIPS * sizeof(struct pf_recent_vip) / 8]; /* each a struct pf_recent_vip */
 	__u64 in_vain; /* plain packets since the last one of a hot flow */
 	/*
 	 * By place for hot flows whose it is: from its low bits, 16 bits tag of the flow that is hot there, and 16 bits stamp of the moment
@@ -310,6 +324,7 @@ _Static_assert(sizeof(struct pf_server_id) == 16, "pf_server_id");
 _Static_assert(sizeof(struct pf_real) == 32, "pf_real");
 _Static_assert(sizeof(struct pf_flow_bucket) == PF_LINE, "pf_flow_bucket");
 _Static_assert(sizeof(struct pf_hot_flow) == 128, "pf_hot_flow");
+_Static_assert(sizeof(struct pf_recent_vip) == 64, "pf_recent_vip");
 _Static_assert(sizeof(struct pf_settings) == 120, "pf_settings");
 _Static_assert(sizeof(struct pf_traffic) == 40, "pf_traffic");
 

@@ -15,6 +15,7 @@
 #include "identifier.h"
 #include "parse.h"
 #include "plain.h"
+#include "recent.h"
 #include "ring.h"
 #include "too_big.h"
 #include "tunnel.h"
@@ -34,6 +35,7 @@ enum pf_line unused_line __attribute__((unused));
 enum pf_block unused_block __attribute__((unused));
 enum pf_hot_places unused_hot_places __attribute__((unused));
 enum pf_hot_kind unused_hot_kind __attribute__((unused));
+enum pf_recent_vips unused_recent_vips __attribute__((unused));
 enum pf_use unused_use __attribute__((unused));
 enum pf_encap unused_encap __attribute__((unused));
 enum pf_path unused_path __attribute__((unused));
@@ -86,24 +88,43 @@ INLINE int is_addressed_to(struct xdp_md *ctx, const struct pf_real *real)
 	return (const void *)(macs + 1) > frame_end(ctx) || is_same_mac(&macs->destination, (const struct mac *)real->mac);
 }
 
+/* To a real on the same segment, without an outer header. */
+INLINE int send_on_segment(struct xdp_md *ctx, struct packet *p)
+{
+	if (is_unknown(p->real->mac))
+		return PF_NO_NEIGHBOUR;
+	if (is_addressed_to(ctx, p->real))
+		return PF_NOT_VIP;
+	if (p->length > settings.mtu)
+		return tell_too_big(ctx, p, settings.mtu);
+	return address_frame(ctx, p);
+}
+
+/* What cannot go as most do. */
+INLINE int send_unusually(struct xdp_md *ctx, struct packet *p, __u8 encap, __u32 size)
+{
+	if (encap == PF_ENCAP_LOCAL)
+		return PF_LOCAL_REAL;
+	if (!p->hops)
+		return PF_EXPIRED;
+	if (encap == PF_ENCAP_L2)
+		return send_on_segment(ctx, p);
+	/* It fits, if the next hop has become known since it was asked for. */
+	if (is_unknown(settings.gateway_mac) || p->length + size <= settings.mtu)
+		return PF_NO_GATEWAY;
+	return tell_too_big(ctx, p, settings.mtu - size);
+}
+
 INLINE int send_to_real(struct xdp_md *ctx, struct packet *p)
 {
 	__u8 encap = p->real->encap;
 	__u32 size = outer_size(p->real, encap);
 	int verdict;
 
-	if (unlikely(encap == PF_ENCAP_LOCAL))
-		return PF_LOCAL_REAL;
-	if (unlikely(!p->hops))
-		return PF_EXPIRED;
-	if (is_unknown(encap == PF_ENCAP_L2 ? p->real->mac : settings.gateway_mac))
-		return encap == PF_ENCAP_L2 ? PF_NO_NEIGHBOUR : PF_NO_GATEWAY;
-	if (unlikely(encap == PF_ENCAP_L2) && is_addressed_to(ctx, p->real))
-		return PF_NOT_VIP;
-	if (unlikely(p->length + size > settings.mtu))
-		return tell_too_big(ctx, p, settings.mtu - size);
+	if (unlikely(encap > PF_ENCAP_GUE || !p->hops || p->length + size > settings.room))
+		return send_unusually(ctx, p, encap, size);
 	verdict = encap_packet(ctx, p, encap);
-	if (verdict == PF_FORWARDED && likely(encap != PF_ENCAP_L2))
+	if (verdict == PF_FORWARDED)
 		note_hot(ctx, p);
 	return verdict;
 }
@@ -124,37 +145,52 @@ INLINE int balance(struct xdp_md *ctx, struct packet *p)
 	return reason;
 }
 
-/* Sets the entry that a plain packet meets, of a VIP, an address for ICMP, the end of a tunnel or the host, and its flags. */
+/* The entry that a plain packet meets, of a VIP, an address for ICMP, the end of a tunnel or the host; null: none. */
+INLINE const struct pf_entry *look_up(const struct packet *p)
+{
+	const struct pf_entry *entry = 0;
+
+	if (!may_be_ours(p->address_hash) || find_vip(p, &entry) != PF_NEXT)
+		return 0;
+	return entry;
+}
+
+/* Sets the VIP of a plain packet, of ICMP the sign that its address has one, and its flags. PF_AGAIN: for all the steps. */
 INLINE int find_plain_vip(struct packet *p, const void *frame)
 {
-	int verdict;
+	__u32 vips = changes.vips;
+	struct pf_recent_vip *recent;
 
 	trace_start();
 	read_anew(frame);
 	read_more(p, frame);
-	if (!may_be_ours(p->address_hash))
-		return PF_NOT_VIP;
-	if (p->plain == PLAIN)
-		p->hash = hash_early(p);
-	verdict = find_vip(p, &p->vip);
-	if (verdict == PF_NEXT)
-		p->flags = p->vip->flags;
-	return verdict;
+	recent = recent_place(p);
+	if (unlikely(!is_recent(recent, p, vips))) {
+		const struct pf_entry *entry = look_up(p);
+
+		if (!entry)
+			return PF_NOT_VIP;
+		if (unlikely(entry->flags & (PF_OPEN | PF_OWN)))
+			return PF_AGAIN;
+		if (p->plain == PLAIN && !is_vip(p, entry))
+			return PF_NOT_VIP;
+		keep_recent(recent, p, entry, vips);
+	}
+	p->vip = &recent->entry;
+	p->flags = p->vip->flags;
+	return PF_NEXT;
 }
 
-/* A plain echo request. PF_NEXT: for all the steps. */
+/* A plain ICMP message. PF_NEXT: for all the steps. */
 INLINE int treat_plain_icmp(struct xdp_md *ctx, struct packet *p, const void *frame)
 {
 	int verdict;
 
 	p->plain = PLAIN_ICMP;
 	verdict = find_plain_vip(p, frame);
-	if (verdict != PF_NEXT)
-		return count(p->cpu, verdict);
-	if (p->flags & PF_OWN)
-		return PF_NEXT;
-	verdict = answer_echo(ctx, p, p->vip);
-	return verdict == PF_NEXT ? PF_NEXT : count(p->cpu, verdict);
+	if (verdict == PF_NEXT)
+		verdict = answer_echo(ctx, p, p->vip);
+	return verdict == PF_NEXT || verdict == PF_AGAIN ? PF_NEXT : count(p->cpu, verdict);
 }
 
 /* A plain packet of one family. PF_NEXT: for all the steps. */
@@ -172,12 +208,11 @@ INLINE int treat_plain(struct xdp_md *ctx, __u8 family, const void *frame, struc
 	if (verdict != PF_NEXT)
 		return verdict;
 	verdict = find_plain_vip(&p, frame);
+	if (unlikely(verdict == PF_AGAIN))
+		return PF_NEXT;
 	if (verdict != PF_NEXT)
 		return count(cpu, verdict);
-	if (unlikely(p.flags & (PF_OPEN | PF_OWN)))
-		return PF_NEXT;
-	if (!is_vip(&p, p.vip))
-		return count(cpu, PF_NOT_VIP);
+	p.hash = hash_early(&p);
 	if (unlikely(p.flags & PF_UNUSUAL))
 		return count(cpu, balance(ctx, &p));
 	/* The compiler leaves out whatever asks for another flag. */

@@ -29,7 +29,7 @@ INLINE __u32 destination_tail(const struct packet *p)
 }
 
 /* Sets the packet's VIP by its destination. */
-INLINE int find_vip(struct packet *p, const struct pf_entry **entry)
+INLINE int find_vip(const struct packet *p, const struct pf_entry **entry)
 {
 	if (!p->plain && unlikely(!has_ports(p->protocol) && !is_icmp(p) && !is_tunnel(p->protocol)))
 		return PF_NOT_VIP;

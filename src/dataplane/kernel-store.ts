@@ -12,6 +12,9 @@ import { Variable } from './variable.ts';
 const BPF_F_MMAPABLE = 1 << 10;
 const RING_BYTES = RING_SLOTS * Uint16Array.BYTES_PER_ELEMENT;
 
+/** Maps that say which VIP a destination is. */
+const ofVips: ReadonlySet<string> = new Set<TableName | MapName>(['directory', 'prefixes']);
+
 /** How the object was loaded, as far as it does not say so itself. */
 export interface LoadedSizes {
   /** Places of the tables. */
@@ -57,7 +60,7 @@ export class KernelMapStore implements MapStore {
   }
 
   put(map: MapName, key: Uint8Array, value: Uint8Array): void {
-    this.#changes.after(() => (this.#variables.get(map) ?? this.#map(map)).put(key, value));
+    this.#after(map, () => (this.#variables.get(map) ?? this.#map(map)).put(key, value));
   }
 
   get(map: MapName, key: Uint8Array): Uint8Array | null {
@@ -65,7 +68,7 @@ export class KernelMapStore implements MapStore {
   }
 
   delete(map: TrieName, key: Uint8Array): boolean {
-    return this.#changes.after(() => this.#map(map).delete(key));
+    return this.#after(map, () => this.#map(map).delete(key));
   }
 
   entries(map: MapName): Iterable<readonly [Uint8Array, Uint8Array]> {
@@ -77,7 +80,7 @@ export class KernelMapStore implements MapStore {
   }
 
   async deleteMany(map: TrieName, { keys, count }: Entries): Promise<void> {
-    if (count > 0) await this.#changes.afterAll(() => this.#map(map).deleteBatch(keys, count));
+    if (count > 0) await this.#afterAll(map, () => this.#map(map).deleteBatch(keys, count));
   }
 
   tableSize(table: TableName): number {
@@ -158,7 +161,15 @@ export class KernelMapStore implements MapStore {
   }
 
   #putBatch(map: string, { keys, values, count }: Entries): Promise<void> {
-    return this.#changes.afterAll(() => this.#map(map).putBatch(keys, values, count));
+    return this.#afterAll(map, () => this.#map(map).putBatch(keys, values, count));
+  }
+
+  #after<T>(map: string, change: () => T): T {
+    return ofVips.has(map) ? this.#changes.ofVips(change) : this.#changes.after(change);
+  }
+
+  #afterAll<T>(map: string, change: () => Promise<T>): Promise<T> {
+    return ofVips.has(map) ? this.#changes.allOfVips(change) : this.#changes.afterAll(change);
   }
 
   /** What an inner map has: the table, from a cache line on. */

@@ -87,6 +87,9 @@ export const enums = {
     "PF_HOT_BY_RING": 32,
     "PF_HOT_UDP": 64
   },
+  "pf_recent_vips": {
+    "PF_RECENT_VIPS": 128
+  },
   "pf_use": {
     "PF_UNUSED": 0,
     "PF_HIT": 1,
@@ -205,7 +208,7 @@ export const structs = {
     }
   },
   "pf_cpu_state": {
-    "size": 16608,
+    "size": 24800,
     "fields": {
       "reasons": {
         "offset": 0,
@@ -237,13 +240,18 @@ export const structs = {
         "type": "u32",
         "count": 1
       },
-      "in_vain": {
+      "recent": {
         "offset": 216,
+        "type": "u64",
+        "count": 1024
+      },
+      "in_vain": {
+        "offset": 8408,
         "type": "u64",
         "count": 1
       },
       "owners": {
-        "offset": 224,
+        "offset": 8416,
         "type": "u32",
         "count": 4096
       }
@@ -542,12 +550,12 @@ export const structs = {
         "type": "u32",
         "count": 1
       },
-      "zero": {
+      "room": {
         "offset": 112,
         "type": "u32",
         "count": 1
       },
-      "spare": {
+      "zero": {
         "offset": 116,
         "type": "u32",
         "count": 1
@@ -622,7 +630,7 @@ export const structs = {
         "type": "u32",
         "count": 1
       },
-      "spare": {
+      "vips": {
         "offset": 4,
         "type": "u32",
         "count": 1
@@ -651,6 +659,71 @@ export const structs = {
         "offset": 8,
         "type": "u32",
         "count": 2
+      }
+    }
+  },
+  "pf_recent_vip": {
+    "size": 64,
+    "fields": {
+      "address": {
+        "offset": 0,
+        "type": "be32",
+        "count": 4
+      },
+      "port": {
+        "offset": 16,
+        "type": "be16",
+        "count": 1
+      },
+      "protocol": {
+        "offset": 18,
+        "type": "u8",
+        "count": 1
+      },
+      "family": {
+        "offset": 19,
+        "type": "u8",
+        "count": 1
+      },
+      "number": {
+        "offset": 20,
+        "type": "u16",
+        "count": 1
+      },
+      "pool": {
+        "offset": 22,
+        "type": "u16",
+        "count": 1
+      },
+      "flags": {
+        "offset": 24,
+        "type": "u16",
+        "count": 1
+      },
+      "udp_timeout": {
+        "offset": 26,
+        "type": "u16",
+        "count": 1
+      },
+      "clients": {
+        "offset": 28,
+        "type": "u16",
+        "count": 1
+      },
+      "spare": {
+        "offset": 30,
+        "type": "u16",
+        "count": 1
+      },
+      "vips": {
+        "offset": 32,
+        "type": "u32",
+        "count": 1
+      },
+      "spare_2": {
+        "offset": 36,
+        "type": "u32",
+        "count": 7
       }
     }
   }
@@ -704,7 +777,7 @@ export const maps = {
     "key": "u32",
     "keySize": 4,
     "value": "pf_cpu_state",
-    "valueSize": 16608
+    "valueSize": 24800
   },
   "vip_traffic": {
     "type": 6,
@@ -757,4 +830,4 @@ export const variables = {
 } as const;
 
 /** Of bpf/layout.h: first 8 bytes of its SHA-256, in hex. */
-export const fingerprint = 'd5957ee8c655d680';
+export const fingerprint = 'fea1838b8a12c887';

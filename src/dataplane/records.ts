@@ -90,6 +90,11 @@ function countBits(mask: number): number {
   return Math.log2(mask + 1);
 }
 
+/** What the program asks instead of both. */
+function roomOf({ gatewayMac, mtu }: Pick<SettingsImage, 'gatewayMac' | 'mtu'>): number {
+  return macBytes(gatewayMac).some((byte) => byte !== 0) ? mtu : 0;
+}
+
 export function encodeSettings(image: SettingsImage): Uint8Array {
   const v4 = parsePrefix(image.outerV4);
   const v6 = parsePrefix(image.outerV6);
@@ -100,10 +105,10 @@ export function encodeSettings(image: SettingsImage): Uint8Array {
     outer_v6: addressWords(v6.address).words,
     outer_v6_host: [lowBits(96 - v6.length), lowBits(128 - v6.length)],
     mtu: image.mtu,
+    room: roomOf(image),
     gateway_mac: macBytes(image.gatewayMac),
     own_mac: macBytes(image.ownMac),
     zero: 0,
-    spare: 0,
   });
 }
 

@@ -2,6 +2,7 @@ import type { Mutation } from './mutation.ts';
 import { plannerMutations } from './planner.ts';
 import { hotMutations } from './program-hot.ts';
 import { readingMutations } from './program-reading.ts';
+import { recentMutations } from './program-recent.ts';
 import { sendingMutations } from './program-sending.ts';
 import { stateMutations } from './state.ts';
 
@@ -9,4 +10,9 @@ import { stateMutations } from './state.ts';
 export const mutations: readonly Mutation[] = [...plannerMutations, ...stateMutations];
 
 /** Those of the program. */
-export const programMutations: readonly Mutation[] = [...readingMutations, ...sendingMutations, ...hotMutations];
+export const programMutations: readonly Mutation[] = [
+  ...readingMutations,
+  ...sendingMutations,
+  ...hotMutations,
+  ...recentMutations,
+];
