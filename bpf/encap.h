@@ -14,6 +14,7 @@ INLINE int is_unknown(const __u8 mac[ETH_ALEN])
 	return !(*(const __u32 *)mac | *(const __u16 *)(mac + 4));
 }
 
+/* Of an encap with an outer header. */
 INLINE __u32 outer_size(const struct pf_real *real, __u8 encap)
 {
 	__u32 ip = real->family == PF_FAMILY_V4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
@@ -177,7 +178,7 @@ INLINE int address_frame(struct xdp_md *ctx, const struct packet *p)
 	return PF_FORWARDED;
 }
 
-/* encap: read once, for the real may be given another one meanwhile. */
+/* encap: one with an outer header; read once, for the real may be given another one meanwhile. */
 INLINE int encap_packet(struct xdp_md *ctx, const struct packet *p, __u8 encap)
 {
 	int is_gue = encap == PF_ENCAP_GUE;

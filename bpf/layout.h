@@ -123,7 +123,7 @@ struct pf_prefix_key {
 
 enum pf_scope { PF_SCOPE_VIPS_V4 = 0, PF_SCOPE_VIPS_V6 = 1, PF_SCOPE_CLIENTS = 2 };
 
-/* How packets get to a real. */
+/* How packets get to a real: those with an outer header first. */
 enum pf_encap { PF_ENCAP_NONE = 0, PF_ENCAP_IPIP, PF_ENCAP_GUE, PF_ENCAP_L2, PF_ENCAP_LOCAL };
 
 /*
@@ -202,7 +202,10 @@ struct pf_hot_flow {
 	__u8 spare_2[2];
 };
 
-/* Written by user space. count goes up after every change of a map, and is never 0. vips is the count since which VIPs are what they are; 0 while they change. */
+/*
+ * Written by user space. count goes up after every change of a map, and is never 0. vips is the count since which VIPs are what
+ * they are; 0 while they change, from before count goes up.
+ */
 struct pf_changes {
 	__u32 count;
 	__u32 vips;
@@ -233,7 +236,7 @@ struct pf_settings {
 	__u8 gateway_mac[6];	  /* next hop; all zero: not known. Within one word, so that it changes at once */
 	__u8 own_mac[6];	  /* source of what is sent */
 	__u32 mtu;		  /* largest IP packet, outer header included, that the link takes */
-	__u32 room;		  /* mtu, or 0 while the next hop is not known: one question for both */
+	__u32 room;		  /* mtu, or 0 while the next hop is not known: one question for both. Last to grow, first to shrink */
 	__u32 zero;		  /* always 0, which the verifier does not know */
 };
 
@@ -325,6 +328,7 @@ _Static_assert(sizeof(struct pf_real) == 32, "pf_real");
 _Static_assert(sizeof(struct pf_flow_bucket) == PF_LINE, "pf_flow_bucket");
 _Static_assert(sizeof(struct pf_hot_flow) == 128, "pf_hot_flow");
 _Static_assert(sizeof(struct pf_recent_vip) == 64, "pf_recent_vip");
+_Static_assert(sizeof(struct pf_cpu_state) <= 32768, "pf_cpu_state: the kernel has no larger per-CPU values");
 _Static_assert(sizeof(struct pf_settings) == 120, "pf_settings");
 _Static_assert(sizeof(struct pf_traffic) == 40, "pf_traffic");
 

@@ -50,7 +50,7 @@ struct pf_filter address_filter SEC(".data.address_filter") = {};
 /* By number; as many as there are numbers. */
 struct pf_real reals[PF_NUMBERS] SEC(".data.reals") = {};
 
-/* Counted up by user space; volatile, for it may change between any two reads. */
+/* Volatile, for it may change between any two reads. */
 volatile struct pf_changes changes SEC(".data.changes") = {.count = 1};
 
 /* BTF has of what an inner map or a block is full of nothing, unless something else has its type; user space needs all of it. */

@@ -19,6 +19,9 @@
 /* A step's answer: go on with the next step, or end here for this reason. */
 #define PF_NEXT (-1)
 
+/* Of a plain packet: it is for all the steps, from the start. Nothing of it has been changed, nor counted. */
+#define PF_ALL_STEPS (-3)
+
 /* Beside enum pf_use, the two lower bits of which count: the flow cache was not asked, for the packet carries an id. */
 #define PF_BY_ID 4
 

@@ -109,7 +109,7 @@ INLINE int send_unusually(struct xdp_md *ctx, struct packet *p, __u8 encap, __u3
 		return PF_EXPIRED;
 	if (encap == PF_ENCAP_L2)
 		return send_on_segment(ctx, p);
-	/* It fits, if the next hop has become known since it was asked for. */
+	/* If it fits and the next hop is known, user space is about to say that there is room. */
 	if (is_unknown(settings.gateway_mac) || p->length + size <= settings.mtu)
 		return PF_NO_GATEWAY;
 	return tell_too_big(ctx, p, settings.mtu - size);
@@ -155,7 +155,7 @@ INLINE const struct pf_entry *look_up(const struct packet *p)
 	return entry;
 }
 
-/* Sets the VIP of a plain packet, of ICMP the sign that its address has one, and its flags. PF_AGAIN: for all the steps. */
+/* Sets the VIP of a plain packet, of ICMP the sign that its address has one, and its flags. PF_ALL_STEPS as well. */
 INLINE int find_plain_vip(struct packet *p, const void *frame)
 {
 	__u32 vips = changes.vips;
@@ -171,7 +171,7 @@ INLINE int find_plain_vip(struct packet *p, const void *frame)
 		if (!entry)
 			return PF_NOT_VIP;
 		if (unlikely(entry->flags & (PF_OPEN | PF_OWN)))
-			return PF_AGAIN;
+			return PF_ALL_STEPS;
 		if (p->plain == PLAIN && !is_vip(p, entry))
 			return PF_NOT_VIP;
 		keep_recent(recent, p, entry, vips);
@@ -181,7 +181,7 @@ INLINE int find_plain_vip(struct packet *p, const void *frame)
 	return PF_NEXT;
 }
 
-/* A plain ICMP message. PF_NEXT: for all the steps. */
+/* A plain ICMP message. */
 INLINE int treat_plain_icmp(struct xdp_md *ctx, struct packet *p, const void *frame)
 {
 	int verdict;
@@ -190,10 +190,10 @@ INLINE int treat_plain_icmp(struct xdp_md *ctx, struct packet *p, const void *fr
 	verdict = find_plain_vip(p, frame);
 	if (verdict == PF_NEXT)
 		verdict = answer_echo(ctx, p, p->vip);
-	return verdict == PF_NEXT || verdict == PF_AGAIN ? PF_NEXT : count(p->cpu, verdict);
+	return verdict == PF_NEXT || verdict == PF_ALL_STEPS ? PF_ALL_STEPS : count(p->cpu, verdict);
 }
 
-/* A plain packet of one family. PF_NEXT: for all the steps. */
+/* A plain packet of one family: what XDP does with it, or PF_ALL_STEPS. */
 INLINE int treat_plain(struct xdp_md *ctx, __u8 family, const void *frame, struct pf_cpu_state *cpu)
 {
 	struct packet p = plain_packet(family, cpu);
@@ -203,13 +203,13 @@ INLINE int treat_plain(struct xdp_md *ctx, __u8 family, const void *frame, struc
 	if (unlikely(plain == PLAIN_ICMP))
 		return treat_plain_icmp(ctx, &p, frame);
 	if (plain == NOT_PLAIN)
-		return PF_NEXT;
+		return PF_ALL_STEPS;
 	verdict = treat_hot(ctx, &p, frame);
 	if (verdict != PF_NEXT)
 		return verdict;
 	verdict = find_plain_vip(&p, frame);
-	if (unlikely(verdict == PF_AGAIN))
-		return PF_NEXT;
+	if (unlikely(verdict == PF_ALL_STEPS))
+		return PF_ALL_STEPS;
 	if (verdict != PF_NEXT)
 		return count(cpu, verdict);
 	p.hash = hash_early(&p);
@@ -273,7 +273,7 @@ int pilotfish(struct xdp_md *ctx)
 	const __be16 *type = frame + sizeof(struct mac_pair);
 	__u64 moment;
 	__u8 hops = PF_HOPS;
-	int action = PF_NEXT;
+	int action = PF_ALL_STEPS;
 
 	if (!cpu) /* cannot be */
 		return XDP_PASS;
@@ -282,7 +282,7 @@ int pilotfish(struct xdp_md *ctx)
 			action = treat_plain(ctx, PF_FAMILY_V4, frame, cpu);
 		else if (*type == bpf_htons(ETH_P_IPV6))
 			action = treat_plain(ctx, PF_FAMILY_V6, frame, cpu);
-		if (likely(action != PF_NEXT))
+		if (likely(action != PF_ALL_STEPS))
 			return action;
 	}
 	trace_start();

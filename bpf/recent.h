@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0)
 /*
- * recent: the VIPs that plain packets on this CPU were for of late. Whether a packet is for the one at its place, a CPU guesses right and goes on with
- * what is there; a look-up in the directory it would have to wait for. docs/decisions/0009-recent-vips.md.
+ * recent: the VIPs that plain packets on this CPU were for of late. Whether a packet is for the one at its place, a CPU guesses
+ * right and goes on with what is there; a look-up in the directory it would have to wait for. docs/decisions/0009-recent-vips.md.
  */
 #ifndef PILOTFISH_RECENT_H
 #define PILOTFISH_RECENT_H
@@ -27,15 +27,15 @@ INLINE int is_recent(const struct pf_recent_vip *recent, const struct packet *p,
 	       is_entry_of(&recent->entry, p->destination[0], p->destination[1], destination_tail(p));
 }
 
-/* Keeps the VIP of a packet; while VIPs change, when vips is 0, for this packet alone: it then has a key that no packet has. */
+/* Keeps the VIP of a packet; while VIPs change, when vips is 0, for this packet alone: the key is one that no packet has. */
 INLINE void keep_recent(struct pf_recent_vip *recent, const struct packet *p, const struct pf_entry *vip, __u32 vips)
 {
-	__u64 *key = (__u64 *)&recent->entry.key;
+	struct pf_key *key = &recent->entry.key;
+	__u32 tail = vips ? destination_tail(p) : 0;
 
 	recent->entry = *vip;
-	key[0] = p->destination[0];
-	key[1] = p->destination[1];
-	*(__u32 *)(key + 2) = vips ? destination_tail(p) : 0;
+	__builtin_memcpy(key->address, p->destination, sizeof(key->address));
+	__builtin_memcpy(&key->port, &tail, sizeof(tail));
 	recent->vips = vips;
 }
 

@@ -28,7 +28,7 @@ INLINE __u32 destination_tail(const struct packet *p)
 	return key_tail(p->ports >> 16, p->protocol, p->family);
 }
 
-/* Sets the packet's VIP by its destination. */
+/* Finds the entry of the packet's destination. */
 INLINE int find_vip(const struct packet *p, const struct pf_entry **entry)
 {
 	if (!p->plain && unlikely(!has_ports(p->protocol) && !is_icmp(p) && !is_tunnel(p->protocol)))

@@ -64,7 +64,7 @@ export class MapDataPlane implements DataPlane {
     const store = this.#store;
     switch (op.op) {
       case 'settings':
-        return store.put('settings', FIRST, records.encodeSettings(op.settings));
+        return this.#putSettings(records.encodeSettings(op.settings));
       case 'put-real':
         if (op.fresh) this.#resetTraffic('real_traffic', op.number);
         return store.put('reals', indexKey(op.number), records.encodeReal(op.real));
@@ -100,6 +100,16 @@ export class MapDataPlane implements DataPlane {
   #voidReal(number: number, generation: number): void {
     const key = indexKey(number);
     this.#store.put('reals', key, records.encodeVoidReal(generation, this.#store.get('reals', key) ?? undefined));
+  }
+
+  /**
+   * Variables are written word by word, `room` last. It shrinks before all else and grows after it: no packet is sent to a next hop
+   * that is not known any more, or not yet, nor longer than the MTU.
+   */
+  #putSettings(settings: Uint8Array): void {
+    const before = this.#store.get('settings', FIRST);
+    if (before !== null) this.#store.put('settings', FIRST, records.withRoomOfBoth(before, settings));
+    this.#store.put('settings', FIRST, settings);
   }
 
   async #swapRings(changes: Extract<MapOp, { op: 'swap-rings' }>['rings']): Promise<void> {

@@ -90,9 +90,15 @@ function countBits(mask: number): number {
   return Math.log2(mask + 1);
 }
 
-/** What the program asks instead of both. */
+/** The longest packet that may be sent: none while the next hop is not known. */
 function roomOf({ gatewayMac, mtu }: Pick<SettingsImage, 'gatewayMac' | 'mtu'>): number {
-  return macBytes(gatewayMac).some((byte) => byte !== 0) ? mtu : 0;
+  return gatewayMac === NO_MAC ? 0 : mtu;
+}
+
+/** The settings `before`, with no more room than those `after` have. */
+export function withRoomOfBoth(before: Uint8Array, after: Uint8Array): Uint8Array {
+  const [old, next] = [decode('pf_settings', before), decode('pf_settings', after)];
+  return encode('pf_settings', { ...old, room: Math.min(old.room, next.room) });
 }
 
 export function encodeSettings(image: SettingsImage): Uint8Array {
@@ -126,7 +132,7 @@ export function decodeSettings(bytes: Uint8Array): SettingsImage | null {
   const settings = decode('pf_settings', bytes);
   // Nor can a word that the program relies on to be 0.
   if (settings.hash_key.every((word) => word === 0n) || settings.zero !== 0) return null;
-  return {
+  const image = {
     hashKeys: settings.hash_key.map((word) => word.toString(16).padStart(16, '0')).join(','),
     outerV4: decodeOuterV4(settings),
     outerV6: decodeOuterV6(settings),
@@ -134,4 +140,5 @@ export function decodeSettings(bytes: Uint8Array): SettingsImage | null {
     gatewayMac: macText(settings.gateway_mac),
     ownMac: macText(settings.own_mac),
   };
+  return settings.room === roomOf(image) ? image : null;
 }

@@ -7,7 +7,7 @@ import { applied } from '../../src/core/observed.ts';
 import { plan } from '../../src/core/plan.ts';
 import { RingBuilder } from '../../src/core/ring-builder.ts';
 import type { Target } from '../../src/core/target.ts';
-import { encode, indexKey } from '../../src/dataplane/codec.ts';
+import { decode, encode, indexKey } from '../../src/dataplane/codec.ts';
 import { eventNames, readEvents, readReasons, readTraffic, reasonNames } from '../../src/dataplane/counters.ts';
 import { MapDataPlane } from '../../src/dataplane/dataplane.ts';
 import { structs } from '../../src/dataplane/layout.gen.ts';
@@ -271,6 +271,8 @@ describe.each([kernel, memory])('a data plane over $name', ({ make }) => {
     await converge(dataPlane, goals.more as Target);
     const wanted = dataPlane.observe();
     store.put('address_filter', indexKey(0), new Uint8Array(8_192));
+    const settings = decode('pf_settings', store.get('settings', indexKey(0))!);
+    store.put('settings', indexKey(0), encode('pf_settings', { ...settings, room: settings.mtu - 1 }));
     for (const [key] of [...store.entries('prefixes')].slice(0, 1)) store.delete('prefixes', key);
     await store.swapTable(
       'server_ids',

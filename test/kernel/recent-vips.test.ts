@@ -7,7 +7,7 @@ import { icmp, tcp, udp } from '../support/frames.ts';
 import { benchOf, inForce, OTHER, REAL, VIP } from '../support/hot-flows.ts';
 import { pool, snapshot, vip } from '../support/model.ts';
 import { framed, packet } from '../support/packets.ts';
-import type { ProgramBench } from '../support/program-bench.ts';
+import { allowedCpus, type ProgramBench } from '../support/program-bench.ts';
 import { changeRecent, readRecent, recentPlace } from '../support/recent-vips.ts';
 
 /** A VIP that packets were for of late is not looked up again, and is what a look-up would find: any change of VIPs ends it. */
@@ -102,22 +102,24 @@ describe('the VIP of late', () => {
   });
 
   it('gives its place to another one, and takes it again', async () => {
-    const place = recentPlace(frame);
-    const port = Array.from({ length: 5_000 }, (_, i) => 1_000 + i).find(
-      (one) => recentPlace(toPort(one, other.address)) === place,
-    );
+    const frames = Array.from({ length: 5_000 }, (_, i) => toPort(1_000 + i, other.address));
+    const rival = frames.find((one) => recentPlace(one) === recentPlace(frame))!;
     const bench = await ownBench(snapshot(pools, [web, { ...other, port: 0 }]));
-    const reals = [0, 1, 2].flatMap(() => [bench.realOf(frame), bench.realOf(toPort(port ?? 0, other.address))]);
-    expect(reals).toEqual([A, B, A, B, A, B]);
+    for (let turn = 0; turn < 3; turn++) {
+      expect(bench.realOf(frame)).toBe(A);
+      expect(readRecent(bench, rival).port).toBe(80);
+      expect(bench.realOf(rival)).toBe(B);
+      expect(readRecent(bench, frame).port).toBe(new DataView(rival.buffer, rival.byteOffset).getUint16(36));
+    }
   });
 
-  it('is on another CPU what it is there', async () => {
+  it('is on another CPU what it is there', async (context) => {
+    const [first, second] = allowedCpus();
+    if (first === undefined || second === undefined) return context.skip('this process may run on one CPU only');
     const bench = await misled();
-    const { cpu } = bench;
-    bench.cpu = cpu === 0 ? 1 : 0;
-    if (bench.cpu >= bench.store.cpus) return;
+    bench.cpu = second;
     expect(bench.realOf(frame)).toBe(A);
-    bench.cpu = cpu;
+    bench.cpu = first;
     expect(bench.realOf(frame)).toBe(B);
   });
 });
@@ -196,10 +198,21 @@ describe('after a change', () => {
     mislead(bench);
     bench.store.delete('prefixes', new Uint8Array(size));
     expect(bench.realOf(frame)).toBe(A);
+    mislead(bench);
+    bench.store.put('prefixes', new Uint8Array(size), new Uint8Array(4));
+    expect(bench.realOf(frame)).toBe(A);
   });
 });
 
 describe('while VIPs change', () => {
+  it('no VIP of late is taken from the first moment on', async () => {
+    const bench = await misled();
+    const bytes = bench.store.tableBytes('directory') ?? new Uint8Array();
+    const swapped = bench.store.swapTable('directory', bytes);
+    expect(bench.realOf(frame)).toBe(A);
+    await swapped;
+  });
+
   it('no VIP of late is taken', async () => {
     const bench = await misled();
     setVips(bench, 0);

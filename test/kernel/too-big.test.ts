@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { Pool } from '../../src/core/model.ts';
+import { decode, encode, indexKey } from '../../src/dataplane/codec.ts';
 import type { Tracer } from '../../src/dataplane/tracer.ts';
 import {
   ethernet,
@@ -214,5 +215,17 @@ describe('the rate', () => {
     expect(bench.send(frame).reason).toBe('too_big_answered');
     burst();
     expect(count.too_big_answered).toBeGreaterThan(before + 700);
+  });
+});
+
+describe('a sender', () => {
+  it('is not told of what fits while there is no room yet', async () => {
+    using bench = await ProgramBench.load();
+    await bench.converge(target({ [`${VIP[4]}|80|tcp`]: 'web' }, { web: [reals[4]] }));
+    expect(bench.send(framed(sized(4, 100))).reason).toBe('forwarded');
+    const now = decode('pf_settings', bench.store.get('settings', indexKey(0)) ?? new Uint8Array());
+    bench.store.put('settings', indexKey(0), encode('pf_settings', { ...now, room: 0 }));
+    expect(bench.send(framed(sized(4, 100))).reason).toBe('no_gateway');
+    expect(bench.send(framed(sized(4, now.mtu))).reason).toBe('too_big_answered');
   });
 });

@@ -38,7 +38,7 @@ export const recentMutations: readonly Mutation[] = [
   {
     name: 'recent-under-key-of-vip',
     file: 'recent.h',
-    find: '\tkey[0] = p->destination[0];\n',
+    find: '\t__builtin_memcpy(key->address, p->destination, sizeof(key->address));\n',
     replace: '',
     breaks: 'nothing but speed: an address in the prefix of a VIP is looked up by every packet',
     caughtBy: by('recent-vips', 'is taken for an address in its prefix and a port of all its ports'),

@@ -183,6 +183,23 @@ export const sendingMutations: readonly Mutation[] = [
     caughtBy: by('too-big', 'lets what fits an MTU of %i through, and tells of what does not'),
   },
   {
+    name: 'segment-mtu-off-by-one',
+    file: 'pilotfish.bpf.c',
+    find: 'if (p->length > settings.mtu)',
+    replace: 'if (p->length >= settings.mtu)',
+    breaks: 'packets to a real on the segment that fit are refused',
+    caughtBy: by('too-big', 'lets what fits an MTU of %i through, and tells of what does not'),
+  },
+  {
+    name: 'told-for-want-of-room',
+    file: 'pilotfish.bpf.c',
+    find: ' || p->length + size <= settings.mtu)',
+    replace: ')',
+    breaks:
+      'in the moment in which the next hop becomes known, senders are told that packets are too big which are not',
+    caughtBy: by('too-big', 'is not told of what fits while there is no room yet'),
+  },
+  {
     name: 'told-despite-fragmenting',
     file: 'too_big.h',
     find: '!p->df || ',
