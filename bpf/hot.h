@@ -23,7 +23,7 @@
 
 /*
  * What a place is good for: until user space has changed a map, and for one tick. Read before the first step, so that what a packet then
- * finds is as old as this, or newer.
+ * finds is in force at this moment, or later: recent VIPs are void before count goes up.
  */
 INLINE __u64 this_moment(void)
 {

@@ -248,11 +248,11 @@ struct pf_budget {
 	__u32 too_big_answers;
 };
 
-/* Places of one CPU for VIPs of late, a power of two. */
+/* Places of one CPU for recent VIPs, a power of two. */
 enum pf_recent_vips { PF_RECENT_VIPS = 128 };
 
 /*
- * The VIP of a plain packet of late, at a place that the hash of its destination says. Its key is that of the packet, whatever the VIP
+ * The VIP of a recent plain packet, at a place that the hash of its destination says. Its key is that of the packet, whatever the VIP
  * was found by. Its size is a power of two, for a multiplication would be waited for.
  */
 struct pf_recent_vip {

@@ -3,7 +3,7 @@ import type { BpfMap } from './native.ts';
 
 /**
  * Tells the program what has changed. `count` is counted up after every change: until then hot flows go by what was, for the rest of
- * their tick at most (bpf/hot.h). `vips` is what VIPs of late hold for (bpf/recent.h): from before VIPs change until they
+ * their tick at most (bpf/hot.h). `vips` is what recent VIPs hold for (bpf/recent.h): from before VIPs change until they
  * have changed it is 0, and none holds.
  */
 export class Changes {
@@ -66,7 +66,7 @@ export class Changes {
 
   #end(): void {
     this.#underWay--;
-    if (this.#underWay === 0) Atomics.store(this.#vips, 0, this.#count[0]!);
+    if (this.#underWay === 0) Atomics.store(this.#vips, 0, this.#count[0] ?? 0);
   }
 
   /** Nobody else writes here. 0 is no count: it is what a place has that was never taken. */

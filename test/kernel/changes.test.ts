@@ -37,7 +37,7 @@ describe('a change', () => {
     expect(read()).toEqual({ count: 3, vips: 0 });
   });
 
-  it('of VIPs ends what VIPs of late hold for before it begins, and says anew what they hold for when it is counted', async () => {
+  it('of VIPs ends what recent VIPs hold for before it begins, and says anew what they hold for when it is counted', async () => {
     changes.ofVips(() => undefined);
     expect(read()).toEqual({ count: 2, vips: 2 });
     expect(changes.ofVips(read)).toEqual({ count: 2, vips: 0 });

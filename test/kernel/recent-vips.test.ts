@@ -36,7 +36,7 @@ function mislead(bench: ProgramBench, at: Uint8Array = frame): void {
   changeRecent(bench, at, (recent) => ({ ...recent, pool: otherPool }));
 }
 
-/** The bench, whose next packet for the VIP goes to B if the VIP of late is taken, and to A if it is looked up. */
+/** The bench, whose next packet for the VIP goes to B if the recent VIP is taken, and to A if it is looked up. */
 async function misled(state?: Snapshot): Promise<ProgramBench> {
   const bench = await ownBench(state);
   expect([bench.realOf(frame), bench.realOf(toPort(80, other.address))]).toEqual([A, B]);
@@ -52,7 +52,7 @@ function setVips(bench: ProgramBench, vips: number): void {
   variable.close();
 }
 
-describe('the VIP of late', () => {
+describe('the recent VIP', () => {
   it('is taken for what its packets are for', async () => {
     const bench = await misled();
     expect(bench.realOf(frame)).toBe(B);
@@ -205,7 +205,7 @@ describe('after a change', () => {
 });
 
 describe('while VIPs change', () => {
-  it('no VIP of late is taken from the first moment on', async () => {
+  it('no recent VIP is taken from the first moment on', async () => {
     const bench = await misled();
     const bytes = bench.store.tableBytes('directory') ?? new Uint8Array();
     const swapped = bench.store.swapTable('directory', bytes);
@@ -213,7 +213,7 @@ describe('while VIPs change', () => {
     await swapped;
   });
 
-  it('no VIP of late is taken', async () => {
+  it('no recent VIP is taken', async () => {
     const bench = await misled();
     setVips(bench, 0);
     expect(bench.realOf(frame)).toBe(A);

@@ -1,7 +1,7 @@
 import type { Mutation } from './mutation.ts';
 import { by } from './mutation.ts';
 
-/** In what the program keeps of VIPs of late. All of them load. */
+/** In what the program keeps of recent VIPs. All of them load. */
 export const recentMutations: readonly Mutation[] = [
   {
     name: 'recent-through-changes',

@@ -2,7 +2,7 @@ import { decode, encode, indexKey, type StructValue } from '../../src/dataplane/
 import { enums, structs } from '../../src/dataplane/layout.gen.ts';
 import type { ProgramBench } from './program-bench.ts';
 
-/** What the program keeps of VIPs of late, read and written past the store: it would count a change. */
+/** What the program keeps of recent VIPs, read and written past the store: it would count a change. */
 
 const PLACES = enums.pf_recent_vips.PF_RECENT_VIPS;
 const { size: BYTES } = structs.pf_recent_vip;
