@@ -2,6 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import type { Logger } from 'pino';
 
 const RESTART_MS = 10_000;
+/** `ip` does not say when it listens; what changed before that, nobody tells. */
+const LISTENS_MS = 1_000;
 
 /** Tells when links, addresses or neighbours of this host change, and not how: whoever wants to know reads them. */
 export class IpMonitor {
@@ -9,6 +11,7 @@ export class IpMonitor {
   readonly #log: Logger;
   #child: ChildProcess | undefined;
   #restart: NodeJS.Timeout | undefined;
+  #listens: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(onChange: () => void, log: Logger) {
@@ -20,6 +23,7 @@ export class IpMonitor {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#restart);
+    clearTimeout(this.#listens);
     this.#child?.kill();
   }
 
@@ -27,6 +31,7 @@ export class IpMonitor {
     // Not `dev`: that filter goes by index, and an interface that is made anew has another one.
     const child = spawn('ip', ['monitor', 'link', 'address', 'neigh'], { stdio: ['ignore', 'pipe', 'ignore'] });
     child.stdout.on('data', this.#onChange);
+    this.#listens = setTimeout(this.#onChange, LISTENS_MS);
     child.on('error', (err) => this.#log.warn({ err }, 'ip monitor cannot be started; its host is polled only'));
     child.on('close', () => {
       if (!this.#closed) this.#restart = setTimeout(() => this.#start(), RESTART_MS);
