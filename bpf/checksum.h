@@ -45,33 +45,31 @@ INLINE int has_checksum(const struct udphdr *udp, __be16 length)
 struct summing {
 	struct xdp_md *ctx;
 	__u32 offset;
+	__u32 left; /* bytes */
 	__u32 sum;
+	__u32 spare;
 };
 
-INLINE void add_bytes(struct summing *s, __u32 size)
-{
-	__u64 step[PF_SUM_STEP / sizeof(__u64)] = {};
-
-	if (!bpf_xdp_load_bytes(s->ctx, s->offset, step, size))
-		s->sum = bpf_csum_diff(0, 0, (__be32 *)step, sizeof(step), s->sum);
-	s->offset += size;
-}
-
+/* The only one with bytes on its stack: what is deepest in calls has no room for them twice. */
 static long add_step(__u32 index __attribute__((unused)), struct summing *s)
 {
-	add_bytes(s, PF_SUM_STEP);
+	__u64 step[PF_SUM_STEP / sizeof(__u64)] = {};
+	__u32 size = s->left < PF_SUM_STEP ? s->left : PF_SUM_STEP;
+
+	if (!size || bpf_xdp_load_bytes(s->ctx, s->offset, step, size))
+		return 1;
+	s->sum = bpf_csum_diff(0, 0, (__be32 *)step, sizeof(step), s->sum);
+	s->offset += size;
+	s->left -= size;
 	return 0;
 }
 
 /* The sum of a part of the frame: 0 only if all of it is 0. */
 APART __u32 sum_frame(struct xdp_md *ctx, __u32 offset, __u32 length)
 {
-	struct summing s = {.ctx = ctx, .offset = offset};
-	__u32 rest = length % PF_SUM_STEP;
+	struct summing s = {.ctx = ctx, .offset = offset, .left = length};
 
-	bpf_loop(length / PF_SUM_STEP, add_step, &s, 0);
-	if (rest)
-		add_bytes(&s, rest);
+	bpf_loop((length + PF_SUM_STEP - 1) / PF_SUM_STEP, add_step, &s, 0);
 	return s.sum;
 }
 

@@ -131,15 +131,6 @@ INLINE int find_flow(struct packet *p, struct flow_buckets buckets)
 	return 1;
 }
 
-/* 1 if the number, of less than 64 bits, is 0, else 0. Without a branch, as in entry_of. */
-INLINE __u64 is_zero(__u64 number)
-{
-	__u64 is = (number - 1) >> 63;
-
-	asm volatile("" : "+r"(is));
-	return is;
-}
-
 /*
  * How gladly an entry is given up: its own flow's first, then an empty one, then the longest unused. Among equals, and in a burst
  * all entries are of one tick, it is the hash that chooses, which turns the places round, by bits that do not choose the bucket.

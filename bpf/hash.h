@@ -3,6 +3,7 @@
 #ifndef PILOTFISH_HASH_H
 #define PILOTFISH_HASH_H
 
+#include "maps.h"
 #include "packet.h"
 
 enum hash_mode { HASH_5_TUPLE = 0, HASH_SOURCE = 1, HASH_PORT = 2, HASH_PAIR = 3 };
@@ -66,9 +67,9 @@ INLINE __u64 hash_port(const struct packet *p)
 /* The hash that chooses the ring slot: the flow's own, unless the VIP asks for less. */
 INLINE __u64 hash_for_ring(const struct packet *p)
 {
-	if (unlikely(p->flags & PF_HASH_SOURCE))
+	if (unlikely(asks_for(p, PF_HASH_SOURCE)))
 		return hash_source(p);
-	if (unlikely(p->flags & PF_HASH_PORT))
+	if (unlikely(asks_for(p, PF_HASH_PORT)))
 		return hash_port(p);
 	return p->hash;
 }

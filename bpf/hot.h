@@ -21,25 +21,6 @@
 #define PF_HOT_PATIENCE 64
 #define PF_HOT_SAMPLE 64
 
-/*
- * What a place is good for: until user space has changed a map, and for one tick. Read before the first step, so that what a packet then
- * finds is in force at this moment, or later: recent VIPs are void before count goes up.
- */
-INLINE __u64 this_moment(void)
-{
-	__u64 moment = all_ticks() << 32 | changes.count;
-
-	/* Or else the compiler would keep both parts, too. */
-	asm volatile("" : "+r"(moment));
-	return moment;
-}
-
-/* Differs from one moment to the next, and tells that a place is taken. */
-INLINE __u16 stamp_of(__u64 moment)
-{
-	return moment + (moment >> 32);
-}
-
 /* What a flow is known by beside its addresses. */
 INLINE __u64 hot_rest(__u32 ports, __u8 protocol, __u8 family)
 {

@@ -142,9 +142,19 @@ struct pf_real {
 	__u16 spare;
 };
 
-/* One ring; the whole value of an inner map of rings. Slots hold numbers of reals, 0 for none. */
+/* 64-bit words with a bit for each slot: slot 0 is the lowest bit of the first. */
+enum pf_slot_words { PF_SLOT_WORDS = (PF_RING_SLOTS + 63) / 64 };
+
+/*
+ * One ring; the whole value of an inner map of rings. Slots hold numbers of reals, 0 for none. A slot is settled unless its bit in unsettled
+ * is set: then the flow cache may have flows of it at other reals. User space sets the bit before that can be so. The program
+ * sets the bit in strays when it meets such a flow, and user space takes it back; docs/decisions/0010-settled-slots.md.
+ */
 struct pf_ring {
+	__u64 unsettled[PF_SLOT_WORDS];
+	__u64 strays[PF_SLOT_WORDS];
 	__u16 slot[PF_RING_SLOTS];
+	__u16 spare[3];
 };
 
 /* Bytes of a cache line. */
@@ -224,6 +234,8 @@ struct pf_constants {
 	__u32 too_big_answers;	  /* per window and CPU */
 	__u32 hot;		  /* 1: flows may be hot */
 	__u32 to_line;		  /* bytes from the start of an array's value to that of a cache line; below PF_LINE */
+	__u32 note_mask;	  /* words of one CPU for notes, less one; a power of two, 65,536 at most */
+	__u32 spare;
 };
 
 /* What may change while the program runs and is no state of a VIP, pool or real. A variable. */

@@ -40,6 +40,26 @@ INLINE __u32 veil(__u32 number)
 	return number ^ settings.zero;
 }
 
+/*
+ * Has the VIP this flag? What the compiler does not know is not told the verifier either: it would follow all that comes later by what a VIP asks
+ * for, for every combination of it.
+ */
+INLINE __u32 asks_for(const struct packet *p, __u32 flag)
+{
+	__u32 asked = p->flags & flag;
+
+	return __builtin_constant_p(asked) ? asked : veil(asked);
+}
+
+/* 1 if the number, of less than 64 bits, is 0, else 0. Without a branch: what no CPU can predict, and what the verifier should not follow both ways of. */
+INLINE __u64 is_zero(__u64 number)
+{
+	__u64 is = (number - 1) >> 63;
+
+	asm volatile("" : "+r"(is));
+	return is;
+}
+
 /* Which addresses may be a VIP's, by a bit of their hash: most packets for others need no more than this. */
 struct pf_filter {
 	__u64 word[PF_FILTER_WORDS];
@@ -58,6 +78,7 @@ struct pf_entry unused_entry __attribute__((unused));
 struct pf_server_id unused_server_id __attribute__((unused));
 struct pf_flow_bucket unused_bucket __attribute__((unused));
 struct pf_recent_vip unused_recent_vip __attribute__((unused));
+struct pf_ring *unused_ring __attribute__((unused)); /* too large for one to lie about */
 
 /* Made anew for every change of the VIPs: a packet sees all of the old ones or all of the new. One value, as a ring is. */
 struct pf_directory_map {
@@ -126,6 +147,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct pf_flow_block);
 } flows SEC(".maps");
+
+/* Words of CPU 0, then those of CPU 1, and so on; see note.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} notes SEC(".maps");
 
 /* Places of CPU 0, then those of CPU 1, and so on; see hot.h. */
 struct {

@@ -25,6 +25,15 @@
 /* Beside enum pf_use, the two lower bits of which count: the flow cache was not asked, for the packet carries an id. */
 #define PF_BY_ID 4
 
+/* The slot of a ring that a packet's hash says, and what is there. */
+struct ring_place {
+	__u32 pool;
+	__u32 slot;
+	__u32 path; /* enum pf_path: what said which pool */
+	__u32 real_number; /* 0: none */
+	__u64 unsettled; /* not 0: the flow may be at another real */
+};
+
 /* Is it what plain.h describes? */
 enum plain { NOT_PLAIN = 0, PLAIN, PLAIN_ICMP };
 

@@ -13,6 +13,7 @@
 #include "hot_learn.h"
 #include "icmp.h"
 #include "identifier.h"
+#include "note.h"
 #include "parse.h"
 #include "plain.h"
 #include "recent.h"
@@ -43,20 +44,45 @@ enum pf_path unused_path __attribute__((unused));
 /* A tunnel that ends here may hold one packet for a VIP, and not another tunnel. */
 #define PF_LAYERS 2
 
-/* A flow keeps its real for as long as the cache remembers it and the real lives; a SYN is a new flow. */
+/* The flow cache knows the flow. Is that where the ring would send it? */
+INLINE void compare_with_ring(const struct packet *p, const struct ring_place *place)
+{
+	/* Errors about a flow are no use of it. */
+	if (p->icmp)
+		return;
+	if (likely(p->real_number == place->real_number))
+		note(p);
+	else
+		mark_stray(p->vip->pool, hash_for_ring(p));
+}
+
+/*
+ * A flow keeps its real for as long as the cache remembers it and the real lives; a SYN is a new flow. The ring is always asked: where
+ * both would say the same, the cache need not be.
+ */
 INLINE int find_by_flow(struct packet *p)
 {
 	int is_new = is_syn(p) && !(p->flags & PF_PAIR), verdict;
-	struct flow_buckets buckets = {};
+	struct ring_place place = look_in_ring(p, hash_for_ring(p));
+	struct flow_buckets buckets;
 
-	if (!(p->flags & PF_NO_CACHE))
-		buckets = flow_buckets(p);
-	if (buckets.first && buckets.second && !is_new && find_flow(p, buckets)) {
-		p->use = PF_HIT;
+	if (p->flags & PF_NO_CACHE)
+		return go_by_ring(p, &place);
+	p->use = PF_HIT;
+	if (!is_new && !(place.unsettled | lacks_note(p))) {
+		take_real(p, place.real_number, PF_PATH_CACHE);
 		return PF_NEXT;
 	}
-	verdict = find_in_ring(p, hash_for_ring(p));
-	if (buckets.first && buckets.second && verdict == PF_NEXT && !p->icmp) {
+	buckets = flow_buckets(p);
+	if (!buckets.first || !buckets.second) /* cannot be */
+		return PF_NO_RING;
+	if (!is_new && find_flow(p, buckets)) {
+		compare_with_ring(p, &place);
+		return PF_NEXT;
+	}
+	p->use = PF_UNUSED;
+	verdict = go_by_ring(p, &place);
+	if (verdict == PF_NEXT && !p->icmp) {
 		p->use = is_new || p->protocol == IPPROTO_UDP ? PF_NEW_FLOW : PF_MISS;
 		remember_flow(p, buckets);
 		forget_hot(p);

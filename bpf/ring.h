@@ -20,7 +20,7 @@ INLINE __u32 choose_pool(const struct packet *p, __u32 *path)
 	__s64 pool;
 
 	*path = PF_PATH_RING;
-	if (likely(!(p->flags & PF_CLIENTS)))
+	if (likely(!asks_for(p, PF_CLIENTS)))
 		return p->vip->pool;
 	if (p->family == PF_FAMILY_V4)
 		pool = find_prefix(p->vip->clients, PF_FAMILY_V4, (__u32)p->addresses[0], 0);
@@ -32,34 +32,81 @@ INLINE __u32 choose_pool(const struct packet *p, __u32 *path)
 	return pool;
 }
 
-INLINE int find_in_ring(struct packet *p, __u64 hash)
+INLINE void take_real(struct packet *p, __u16 number, __u32 path)
+{
+	p->real_number = number;
+	p->real = &reals[number];
+	trace_real(p, path);
+}
+
+INLINE __u64 slot_bit(__u32 slot)
+{
+	return 1ULL << (slot % 64);
+}
+
+/* The ring that is asked, or null. */
+INLINE struct pf_ring *ring_of(__u32 pool)
+{
+	__u32 first = 0;
+	void *map = bpf_map_lookup_elem(&rings, &pool);
+
+	return map ? bpf_map_lookup_elem(map, &first) : 0;
+}
+
+INLINE __u64 is_void(__u32 real_number)
+{
+	return is_zero(reals[real_number].encap); /* PF_ENCAP_NONE */
+}
+
+/* What the ring has for the packet. No branch tells the verifier what it was: it would follow each through all that comes later. */
+INLINE struct ring_place look_in_ring(const struct packet *p, __u64 hash)
 {
 	__u64 slot = ring_slot(hash);
-	__u32 first = 0, path, pool = choose_pool(p, &path);
-	const struct pf_real *real;
+	struct ring_place place = {.slot = slot};
 	struct pf_ring *ring;
-	__u16 number;
-	void *map;
+	__u64 unsettled = ~0ULL;
+	__u16 number = 0;
 
-	map = bpf_map_lookup_elem(&rings, &pool);
-	if (!map)
-		return PF_NO_RING;
-	ring = bpf_map_lookup_elem(map, &first);
-	if (!ring)
-		return PF_NO_RING;
-	if (slot >= PF_RING_SLOTS) /* cannot be; older verifiers lose the bound */
-		return PF_NO_RING;
-	trace_slot(pool, slot);
-	number = ring->slot[slot];
-	if (!number)
-		return PF_NO_REAL;
-	real = &reals[number];
-	if (real->encap == PF_ENCAP_NONE)
-		return PF_VOID_REAL;
-	p->real_number = number;
-	p->real = real;
-	trace_real(p, path);
+	place.pool = choose_pool(p, &place.path);
+	ring = ring_of(place.pool);
+	if (ring && slot < PF_RING_SLOTS) { /* surely; older verifiers lose the bound */
+		number = ring->slot[slot];
+		unsettled = ring->unsettled[slot / 64];
+	}
+	place.real_number = (__u16)veil(number);
+	place.unsettled = (unsettled & slot_bit(slot)) | (p->flags & PF_CLIENTS) | is_void(place.real_number);
+	return place;
+}
+
+/* The ring decides: sets the packet's real. */
+INLINE int go_by_ring(struct packet *p, const struct ring_place *place)
+{
+	trace_slot(place->pool, place->slot);
+	if (is_void(place->real_number)) {
+		if (place->real_number)
+			return PF_VOID_REAL;
+		return ring_of(place->pool) ? PF_NO_REAL : PF_NO_RING;
+	}
+	take_real(p, place->real_number, place->path);
 	return PF_NEXT;
+}
+
+/*
+ * Marks the slot of a flow that is at another real. Apart from the program's body, and by a ring that is looked up again: it may be a newer one,
+ * whose bit stays as good.
+ */
+APART int mark_stray(__u32 pool, __u64 hash)
+{
+	struct pf_ring *ring = ring_of(pool);
+	__u32 slot = ring_slot(hash);
+	__u64 *strays;
+
+	if (!ring || slot >= PF_RING_SLOTS)
+		return 0;
+	strays = &ring->strays[slot / 64];
+	if (!(*strays & slot_bit(slot)))
+		__sync_fetch_and_or(strays, slot_bit(slot));
+	return 1;
 }
 
 #endif

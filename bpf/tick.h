@@ -18,4 +18,23 @@ INLINE __u32 tick(void)
 	return all_ticks() & PF_TICKS;
 }
 
+/*
+ * What hot flows and notes are good for: until user space has changed a map, and for one tick. Read before the first step, so that what a
+ * packet then finds is in force at this moment, or later: recent VIPs are void before count goes up.
+ */
+INLINE __u64 this_moment(void)
+{
+	__u64 moment = all_ticks() << 32 | changes.count;
+
+	/* Or else the compiler would keep both parts, too. */
+	asm volatile("" : "+r"(moment));
+	return moment;
+}
+
+/* Differs from one moment to the next; of a place for a hot flow it tells that the place is taken. */
+INLINE __u16 stamp_of(__u64 moment)
+{
+	return moment + (moment >> 32);
+}
+
 #endif

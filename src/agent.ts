@@ -64,6 +64,7 @@ export class Agent {
   #warmUpOver = false;
   #earlierServes = false;
   #warmUpTimer: NodeJS.Timeout | undefined;
+  #settleTimer: NodeJS.Timeout | undefined;
   #fail: (error: unknown) => void = () => {};
 
   /**
@@ -160,6 +161,7 @@ export class Agent {
       this.#log.info({ mtu, gatewayMac, ownMac, ...counts }, 'this host, its gateway or its neighbours changed');
       this.#reconciler.setHost(image);
     });
+    this.#settleTimer = setInterval(() => this.#loaded.store.settle(), this.#config.flowCache.longestIdleMs);
     this.#source.start(this.#snapshots);
     this.#publisher?.start();
     const { interface: ingress, egress = ingress } = this.#config;
@@ -173,6 +175,7 @@ export class Agent {
    */
   async stop(options: { readonly leave: boolean }): Promise<void> {
     clearTimeout(this.#warmUpTimer);
+    clearInterval(this.#settleTimer);
     await this.#announcer.stop(options);
     await Promise.all([
       this.#source.close(),

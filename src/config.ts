@@ -5,6 +5,7 @@ import { defaultSource, type SourceConfig, sourceSchema } from './config-source.
 import { defaultLimits, type StateLimits } from './core/admission.ts';
 import type { TunnelEnd } from './core/data-plane.ts';
 import { MOST_VIPS } from './core/directory-keys.ts';
+import { readDuration } from './core/duration.ts';
 import { PilotfishError } from './core/errors.ts';
 import {
   field,
@@ -48,6 +49,8 @@ export interface AgentConfig {
     readonly newFlowsPerSecond: number;
     /** Flows whose packets come close together have their outer header ready. */
     readonly hotFlows: boolean;
+    /** Milliseconds. A TCP connection that is silent for longer may count as over once its slot of the ring has changed. */
+    readonly longestIdleMs: number;
   };
   readonly admin: { readonly socket: string };
   /** Undefined: this host does not announce itself. */
@@ -80,13 +83,20 @@ const flowCacheDefaults: AgentConfig['flowCache'] = {
   entriesPerCpu: 2 ** 20,
   newFlowsPerSecond: 500_000,
   hotFlows: true,
+  // What RFC 5382 (REQ-5) asks NATs to keep an idle connection for: what is silent for longer may be cut off anywhere.
+  longestIdleMs: 124 * 60_000,
 };
+
+const MINUTE = 60_000;
+/** Node’s timers hold 2^31 milliseconds, some 596 hours. */
+const MOST_IDLE = 500 * 60 * MINUTE;
 
 const flowCacheSchema = fields('flowCache', {
   entriesPerCpu: optional(wholeNumber(1, 2 ** 26), flowCacheDefaults.entriesPerCpu),
   newFlowsPerSecond: optional(readNewFlows, flowCacheDefaults.newFlowsPerSecond),
   hotFlows: optional(readBoolean, flowCacheDefaults.hotFlows),
-});
+  longestIdle: optional((value) => readDuration(value, MINUTE, MOST_IDLE), flowCacheDefaults.longestIdleMs),
+}).transform(({ longestIdle, ...others }) => ({ ...others, longestIdleMs: longestIdle }));
 
 const decapSchema = fields('decap', {
   addresses: list('addresses', field(readHost, '192.0.2.1')),

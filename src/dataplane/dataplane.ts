@@ -7,6 +7,7 @@ import { structs } from './layout.gen.ts';
 import type { MapName, MapStore } from './map-store.ts';
 import { surelyHeld } from './perfect-hash.ts';
 import * as records from './records.ts';
+import { ServedPorts } from './served-ports.ts';
 import { serverIdTable } from './server-id-table.ts';
 
 const FIRST = indexKey(0);
@@ -23,6 +24,7 @@ export class MapDataPlane implements DataPlane {
   #serverIds: { readonly id: number; readonly bytes: Uint8Array; readonly serverIds: ServerIds } | null = null;
   readonly #poolNumbers = new Map<string, number>();
   readonly #signatures = new Map<number, string>();
+  readonly #served = new ServedPorts();
 
   constructor(store: MapStore, rings: RingBuilder) {
     this.#store = store;
@@ -81,6 +83,7 @@ export class MapDataPlane implements DataPlane {
         return this.#swapServerIds(op.serverIds);
       case 'swap-directory':
         for (const number of op.fresh) this.#resetTraffic('vip_traffic', number);
+        store.unsettle(this.#served.takeOver(op.directory));
         return this.#directory.swap(op.directory);
     }
   }

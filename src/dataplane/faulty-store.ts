@@ -115,6 +115,14 @@ export class FaultyMapStore implements MapStore {
     throw failure('removeRings');
   }
 
+  unsettle(pools: Iterable<number>): void {
+    this.#inner.unsettle(pools);
+  }
+
+  settle(): void {
+    this.#inner.settle();
+  }
+
   ringIds(): ReadonlyMap<number, number> {
     this.#mayFail('ringIds');
     return this.#inner.ringIds();

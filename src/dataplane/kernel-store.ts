@@ -1,4 +1,3 @@
-import { RING_SLOTS } from '../core/data-plane.ts';
 import { Changes } from './changes.ts';
 import { indexKey, indexOf } from './codec.ts';
 import { enums, maps, variables } from './layout.gen.ts';
@@ -7,10 +6,11 @@ import { entryBytes } from './map-store.ts';
 import type { BpfMap, BpfObject } from './native.ts';
 import { createMap, possibleCpus, unmap } from './native.ts';
 import { tableSize } from './perfect-hash.ts';
+import { RING_BYTES, RingImage } from './ring-image.ts';
+import { Settling } from './settling.ts';
 import { Variable } from './variable.ts';
 
 const BPF_F_MMAPABLE = 1 << 10;
-const RING_BYTES = RING_SLOTS * Uint16Array.BYTES_PER_ELEMENT;
 
 /** Maps that say which VIP a destination is. */
 const ofVips: ReadonlySet<string> = new Set<TableName | MapName>(['directory', 'prefixes']);
@@ -36,6 +36,7 @@ export class KernelMapStore implements MapStore {
   readonly #tableSizes: Readonly<Record<TableName, number>>;
   /** Those that were put into place last. */
   readonly #tables = new Map<TableName, BpfMap>();
+  readonly #settling = new Settling(({ slots }) => unmap(slots));
   /** Stands where a pool was removed; made when first needed. */
   #empty: BpfMap | undefined;
 
@@ -116,14 +117,20 @@ export class KernelMapStore implements MapStore {
   }
 
   async swapRings(rings: readonly RingFill[]): Promise<readonly number[]> {
-    const made: BpfMap[] = [];
+    const made: (Made & { readonly pool: number })[] = [];
     try {
-      for (const { pool, fill } of rings) made.push(makeRing(`pf_ring_${pool}`, fill));
-      await this.#putRings(rings.map(({ pool }, i) => [pool, made[i]!] as const));
-      return made.map(({ id }) => id);
+      for (const { pool, fill } of rings) {
+        const ring = { pool, ...makeRing(`pf_ring_${pool}`) };
+        made.push(ring);
+        fill(ring.image.slots);
+      }
+      for (const { pool, image } of made) this.#settling.add(pool, image);
+      await this.#putRings(made.map(({ pool, map }) => [pool, map] as const));
+      for (const { pool, image } of made) this.#settling.placed(pool, image);
+      return made.map(({ map }) => map.id);
     } finally {
-      // The outer map holds what it needs.
-      for (const ring of made) ring.close();
+      // The outer map holds what it needs, and their memory lives by itself.
+      for (const { map } of made) map.close();
     }
   }
 
@@ -135,9 +142,18 @@ export class KernelMapStore implements MapStore {
     const present = this.ringIds();
     const gone = pools.filter((pool) => present.has(pool));
     if (gone.length === 0) return;
-    this.#empty ??= makeRing('pf_ring_empty', (slots) => slots.fill(0));
+    this.#empty ??= makeEmptyRing();
     const empty = this.#empty;
     await this.#putRings(gone.map((pool) => [pool, empty] as const));
+    for (const pool of gone) this.#settling.removed(pool);
+  }
+
+  unsettle(pools: Iterable<number>): void {
+    this.#settling.unsettle(pools);
+  }
+
+  settle(): void {
+    this.#settling.settle();
   }
 
   ringIds(): ReadonlyMap<number, number> {
@@ -202,8 +218,15 @@ export function newTable(table: TableName, places: number): BpfMap {
   });
 }
 
-function makeRing(name: string, fill: (slots: Uint16Array) => void): BpfMap {
-  const ring = createMap({
+/** An inner map of rings, and its memory. */
+interface Made {
+  readonly map: BpfMap;
+  readonly image: RingImage;
+}
+
+/** All of it zeros. */
+function makeRing(name: string): Made {
+  const map = createMap({
     type: 'array',
     name,
     keySize: 4,
@@ -212,14 +235,17 @@ function makeRing(name: string, fill: (slots: Uint16Array) => void): BpfMap {
     flags: BPF_F_MMAPABLE,
   });
   try {
-    const memory = ring.mmap();
-    fill(new Uint16Array(memory.buffer, memory.byteOffset, RING_SLOTS));
-    unmap(memory);
-    return ring;
+    return { map, image: new RingImage(map.mmap()) };
   } catch (error) {
-    ring.close();
+    map.close();
     throw error;
   }
+}
+
+function makeEmptyRing(): BpfMap {
+  const { map, image } = makeRing('pf_ring_empty');
+  unmap(image.slots);
+  return map;
 }
 
 function* readEntries(map: Pick<BpfMap, 'entries'>): Iterable<readonly [Uint8Array, Uint8Array]> {

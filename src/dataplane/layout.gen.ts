@@ -448,7 +448,7 @@ export const structs = {
     }
   },
   "pf_constants": {
-    "size": 48,
+    "size": 56,
     "fields": {
       "layout_fingerprint": {
         "offset": 0,
@@ -502,6 +502,16 @@ export const structs = {
       },
       "to_line": {
         "offset": 44,
+        "type": "u32",
+        "count": 1
+      },
+      "note_mask": {
+        "offset": 48,
+        "type": "u32",
+        "count": 1
+      },
+      "spare": {
+        "offset": 52,
         "type": "u32",
         "count": 1
       }
@@ -726,6 +736,31 @@ export const structs = {
         "count": 7
       }
     }
+  },
+  "pf_ring": {
+    "size": 147480,
+    "fields": {
+      "unsettled": {
+        "offset": 0,
+        "type": "u64",
+        "count": 1025
+      },
+      "strays": {
+        "offset": 8200,
+        "type": "u64",
+        "count": 1025
+      },
+      "slot": {
+        "offset": 16400,
+        "type": "u16",
+        "count": 65537
+      },
+      "spare": {
+        "offset": 147474,
+        "type": "u16",
+        "count": 3
+      }
+    }
   }
 } as const;
 
@@ -764,6 +799,13 @@ export const maps = {
     "keySize": 4,
     "value": "pf_flow_block",
     "valueSize": 16448
+  },
+  "notes": {
+    "type": 2,
+    "key": "u32",
+    "keySize": 4,
+    "value": "u64",
+    "valueSize": 8
   },
   "hot_flows": {
     "type": 2,
@@ -830,4 +872,4 @@ export const variables = {
 } as const;
 
 /** Of bpf/layout.h: first 8 bytes of its SHA-256, in hex. */
-export const fingerprint = '23bf5aa8347ebb9b';
+export const fingerprint = 'b731d4586f014e1e';

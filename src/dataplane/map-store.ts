@@ -95,6 +95,10 @@ export interface MapStore {
    */
   swapRings(rings: readonly RingFill[]): Promise<readonly number[]>;
   removeRings(pools: readonly number[]): Promise<void>;
+  /** The flow cache may have flows of these pools at any real. Before the first packet of such a flow can come. */
+  unsettle(pools: Iterable<number>): void;
+  /** Time has passed: slots of which no flow was met elsewhere since the last call are settled; see settling.ts. */
+  settle(): void;
   /** By pool number: the id of the ring in place. */
   ringIds(): ReadonlyMap<number, number>;
 }

@@ -1,8 +1,9 @@
-import { RING_SLOTS } from '../core/data-plane.ts';
 import { PilotfishError } from '../core/errors.ts';
 import type { Entries, MapName, MapStore, RingFill, TableName, TrieName } from './map-store.ts';
 import { entryBytes, mapShapes } from './map-store.ts';
 import { tableSize } from './perfect-hash.ts';
+import { RingImage } from './ring-image.ts';
+import { Settling } from './settling.ts';
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
@@ -16,7 +17,8 @@ export class MemoryMapStore implements MapStore {
   readonly toLine = 8;
   readonly #sizes: Readonly<MemorySizes>;
   readonly #content = new Map<MapName, Map<string, Uint8Array>>();
-  readonly #rings = new Map<number, { id: number; slots: Uint16Array }>();
+  readonly #rings = new Map<number, { id: number; image: RingImage }>();
+  readonly #settling = new Settling();
   readonly #tables = new Map<TableName, { id: number; bytes: Uint8Array }>();
   #nextId = 1;
 
@@ -98,16 +100,31 @@ export class MemoryMapStore implements MapStore {
         `map rings has no place ${beyond.pool}: it holds ${this.maxEntries('rings')}`,
       );
     const made = rings.map(({ pool, fill }) => {
-      const slots = new Uint16Array(RING_SLOTS);
-      fill(slots);
-      return { pool, ring: { id: this.#nextId++, slots } };
+      const image = RingImage.blank();
+      fill(image.slots);
+      return { pool, ring: { id: this.#nextId++, image } };
     });
-    for (const { pool, ring } of made) this.#rings.set(pool, ring);
+    for (const { pool, ring } of made) {
+      this.#settling.add(pool, ring.image);
+      this.#settling.placed(pool, ring.image);
+      this.#rings.set(pool, ring);
+    }
     return made.map(({ ring }) => ring.id);
   }
 
   async removeRings(pools: readonly number[]): Promise<void> {
-    for (const pool of pools) this.#rings.delete(pool);
+    for (const pool of pools) {
+      this.#settling.removed(pool);
+      this.#rings.delete(pool);
+    }
+  }
+
+  unsettle(pools: Iterable<number>): void {
+    this.#settling.unsettle(pools);
+  }
+
+  settle(): void {
+    this.#settling.settle();
   }
 
   ringIds(): ReadonlyMap<number, number> {
@@ -116,7 +133,7 @@ export class MemoryMapStore implements MapStore {
 
   /** The slots of a pool’s ring, for tests and dumps. */
   slots(pool: number): Uint16Array | null {
-    return this.#rings.get(pool)?.slots ?? null;
+    return this.#rings.get(pool)?.image.slots ?? null;
   }
 
   #map(map: MapName): Map<string, Uint8Array> {

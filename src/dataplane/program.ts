@@ -43,6 +43,10 @@ const NEW_FLOWS_PER_SECOND = 500_000;
 const MOST_IN_WINDOW = 2 ** 32 - 1;
 /** As docs/reference/packets.md has it. */
 const TOO_BIG_ANSWERS_PER_SECOND = 1_000;
+/** 65,536 words are 512 KB. */
+const MOST_NOTE_WORDS = 2 ** 16;
+/** For three to six notes a flow, of which a word has 48. */
+const FLOWS_PER_NOTE_WORD = 16;
 /** A tick takes about so long: the 10 bits that the flow cache has for it are then good for half an hour. */
 const TICK_SECONDS = 2;
 
@@ -113,6 +117,11 @@ function bytesToLine(): number {
   return (PF_LINE - ((arrayValueOffset() ?? 0) % PF_LINE)) % PF_LINE;
 }
 
+/** Of one CPU, a power of two. No more than a CPU has near, or a look at a note would cost what it saves. */
+function noteWords(flows: number): number {
+  return Math.min(MOST_NOTE_WORDS, 2 ** Math.ceil(Math.log2(Math.max(1, flows / FLOWS_PER_NOTE_WORD))));
+}
+
 interface Configured extends LoadedSizes, Pick<LoadedProgram, 'flowsPerCpu' | 'tick'> {}
 
 /** Sets what must be known before load. */
@@ -127,6 +136,7 @@ function configure(object: BpfObject, sizes: ProgramSizes, { rate, jiffies }: Ke
     rings: sizes.pools * HEADROOM,
     real_traffic: reals,
     flows: Math.ceil((buckets * possibleCpus()) / BLOCK_BUCKETS),
+    notes: noteWords(buckets * BUCKET_ENTRIES) * possibleCpus(),
     hot_flows: hot ? enums.pf_hot_places.PF_HOT_PLACES * possibleCpus() : 1,
   };
   for (const [map, count] of Object.entries(entries)) object.setMaxEntries(map, count);
@@ -157,6 +167,7 @@ function configure(object: BpfObject, sizes: ProgramSizes, { rate, jiffies }: Ke
       window_shift: windowShift,
       new_flows: inWindow(sizes.newFlowsPerSecond ?? NEW_FLOWS_PER_SECOND),
       to_line: toLine,
+      note_mask: noteWords(buckets * BUCKET_ENTRIES) - 1,
       too_big_answers: inWindow(sizes.tooBigAnswersPerSecond ?? TOO_BIG_ANSWERS_PER_SECOND),
     }),
   );

@@ -1,12 +1,12 @@
 import { execFileSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { RING_SLOTS } from '../../src/core/data-plane.ts';
 import { indexKey } from '../../src/dataplane/codec.ts';
 import type { BpfMap, BpfProgram } from '../../src/dataplane/native.ts';
 import { createMap, unmap } from '../../src/dataplane/native.ts';
 import type { LoadedProgram } from '../../src/dataplane/program.ts';
 import { loadProgram } from '../../src/dataplane/program.ts';
+import { RING_BYTES, RingImage } from '../../src/dataplane/ring-image.ts';
 import { BpfCompiler } from '../support/compile-bpf.ts';
 import { allowedCpus } from '../support/program-bench.ts';
 import { type Need, need, skipUnless } from '../support/require.ts';
@@ -99,14 +99,17 @@ describe.skipIf(skipUnless(['two-cpus'], twoCpus))('a ring that changes under th
     ['written into in place', (_ring, slots, generation) => slots.fill(generation)],
     [
       'replaced by one update of its only element',
-      (ring, _slots, generation) =>
-        ring.put(indexKey(0), new Uint8Array(new Uint16Array(RING_SLOTS).fill(generation).buffer)),
+      (ring, _slots, generation) => {
+        const bytes = new Uint8Array(RING_BYTES);
+        new RingImage(bytes).slots.fill(generation);
+        ring.put(indexKey(0), bytes);
+      },
     ],
   ])('is seen as a mix, control: when it is %s', async (_how, write) => {
-    const shape = { keySize: 4, valueSize: RING_SLOTS * 2, maxEntries: 1, flags: 1 << 10 } as const;
+    const shape = { keySize: 4, valueSize: RING_BYTES, maxEntries: 1, flags: 1 << 10 } as const;
     const ring = createMap({ type: 'array', name: 'control', ...shape });
     const memory = ring.mmap();
-    const slots = new Uint16Array(memory.buffer, memory.byteOffset, RING_SLOTS);
+    const { slots } = new RingImage(memory);
     const descriptor = new Uint8Array(Uint32Array.of(ring.fd).buffer);
     await loaded.object.map('rings').putBatch(indexKey(0), descriptor, 1);
     await probeWhile(

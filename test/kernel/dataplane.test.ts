@@ -15,6 +15,7 @@ import type { MapStore } from '../../src/dataplane/map-store.ts';
 import { MemoryMapStore } from '../../src/dataplane/memory-store.ts';
 import { tableSize } from '../../src/dataplane/perfect-hash.ts';
 import { loadProgram } from '../../src/dataplane/program.ts';
+import { RingImage } from '../../src/dataplane/ring-image.ts';
 import { found, meant } from '../support/directory-meaning.ts';
 import { findDestination, findServerId } from '../support/look-up.ts';
 import { plainOptions } from '../support/model.ts';
@@ -36,8 +37,7 @@ function dumpRing(id: number): Uint16Array {
     encoding: 'utf8',
     maxBuffer: 1 << 24,
   });
-  const bytes = Uint8Array.from((JSON.parse(dump) as { value: string[] }).value, Number);
-  return new Uint16Array(bytes.buffer);
+  return new RingImage(Uint8Array.from((JSON.parse(dump) as { value: string[] }).value, Number)).slots;
 }
 
 const kernel: Kind = {

@@ -126,8 +126,8 @@ export const readingMutations: readonly Mutation[] = [
   {
     name: 'odd-byte-lost',
     file: 'checksum.h',
-    find: 'rest = length % PF_SUM_STEP;',
-    replace: 'rest = length % PF_SUM_STEP & ~1u;',
+    find: '.left = length}',
+    replace: '.left = length & ~1u}',
     breaks: 'checksums over an odd number of bytes are wrong',
     caughtBy: by('gue', 'of an ICMP error'),
   },

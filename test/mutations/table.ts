@@ -4,6 +4,7 @@ import { hotMutations } from './program-hot.ts';
 import { readingMutations } from './program-reading.ts';
 import { recentMutations } from './program-recent.ts';
 import { sendingMutations } from './program-sending.ts';
+import { settledMutations } from './program-settled.ts';
 import { stateMutations } from './state.ts';
 
 /** All seeded faults of the core, in the order of docs/testing.md. */
@@ -15,4 +16,5 @@ export const programMutations: readonly Mutation[] = [
   ...sendingMutations,
   ...hotMutations,
   ...recentMutations,
+  ...settledMutations,
 ];

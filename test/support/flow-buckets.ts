@@ -1,7 +1,8 @@
-import { decode, encode } from '../../src/dataplane/codec.ts';
+import { decode, encode, indexKey } from '../../src/dataplane/codec.ts';
 import { bucketPlace } from '../../src/dataplane/flow-cache.ts';
 import { structs } from '../../src/dataplane/layout.gen.ts';
 import { type MapStore, mapShapes } from '../../src/dataplane/map-store.ts';
+import type { ProgramBench } from './program-bench.ts';
 
 const BYTES = structs.pf_flow_bucket.size;
 
@@ -23,4 +24,12 @@ export function writeBucket(
   const block = store.get('flows', key) ?? new Uint8Array(mapShapes.flows.valueSize);
   block.set(encode('pf_flow_bucket', { entry }), at);
   store.put('flows', key, block);
+}
+
+/** Has no CPU remember any flow, past the store: it would count a change. */
+export function eraseFlows({ loaded }: Pick<ProgramBench, 'loaded'>): void {
+  const map = loaded.object.map('flows');
+  const nothing = new Uint8Array(mapShapes.flows.valueSize);
+  for (let block = 0; block < map.info.maxEntries; block++) map.put(indexKey(block), nothing);
+  map.close();
 }

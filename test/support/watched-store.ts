@@ -160,6 +160,14 @@ export class WatchedStore implements MapStore {
     return ids;
   }
 
+  unsettle(pools: Iterable<number>): void {
+    this.#maps.unsettle(pools);
+  }
+
+  settle(): void {
+    this.#maps.settle();
+  }
+
   async removeRings(pools: readonly number[]): Promise<void> {
     await this.#maps.removeRings(pools);
     this.#look('removeRings');

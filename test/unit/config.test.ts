@@ -27,7 +27,7 @@ describe('a good configuration', () => {
       source: { etcd: { endpoints: ['127.0.0.1:2379'], prefix: '/pilotfish/v1/' } },
       pinDir: '/sys/fs/bpf/pilotfish',
       mode: 'auto',
-      flowCache: { entriesPerCpu: 1_048_576, newFlowsPerSecond: 500_000, hotFlows: true },
+      flowCache: { entriesPerCpu: 1_048_576, newFlowsPerSecond: 500_000, hotFlows: true, longestIdleMs: 7_440_000 },
       admin: { socket: '/run/pilotfish/agent.sock' },
       announce: undefined,
       stateDir: '/var/lib/pilotfish',
@@ -62,7 +62,7 @@ describe('a good configuration', () => {
         },
         pinDir: '/sys/fs/bpf/lb1',
         mode: 'generic',
-        flowCache: { entriesPerCpu: 5_000, newFlowsPerSecond: 1_000_000_000, hotFlows: false },
+        flowCache: { entriesPerCpu: 5_000, newFlowsPerSecond: 1_000_000_000, hotFlows: false, longestIdle: '8h' },
         admin: { socket: '/run/lb1.sock' },
         announce: {
           join: ['birdc', 'enable', 'pf'],
@@ -96,7 +96,7 @@ describe('a good configuration', () => {
         onStop: 'leave',
       },
       stateDir: '/srv/pilotfish',
-      flowCache: { entriesPerCpu: 5_000, newFlowsPerSecond: 1_000_000_000, hotFlows: false },
+      flowCache: { entriesPerCpu: 5_000, newFlowsPerSecond: 1_000_000_000, hotFlows: false, longestIdleMs: 28_800_000 },
       onEmpty: 'clear',
       limits: { vips: 10_240, pools: 1_024, reals: 16_384, clients: 1_000_000, serverIds: 100 },
     });
@@ -111,6 +111,7 @@ describe('a good configuration', () => {
       entriesPerCpu,
       newFlowsPerSecond: 500_000,
       hotFlows: true,
+      longestIdleMs: 7_440_000,
     });
   });
 

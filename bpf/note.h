@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0)
+/*
+ * note: which flows the flow cache was asked for in this moment and has at their slot's real. Where no flow of a slot can be anywhere
+ * else, the next packets of such a flow go by the ring, which is near, and not by the cache, which no CPU has near when flows
+ * are many. Several flows may share a note: all that comes of it is that the cache is not asked for one of them until the moment
+ * is over. docs/decisions/0010-settled-slots.md.
+ */
+#ifndef PILOTFISH_NOTE_H
+#define PILOTFISH_NOTE_H
+
+#include "maps.h"
+#include "packet.h"
+#include "tick.h"
+#include "trace.h"
+
+#define PF_NOTE_BITS 48 /* of a word; above them is the stamp of the moment that they hold for */
+
+/* The word of this CPU that has the note of the packet's flow. */
+INLINE __u64 *notes_of(const struct packet *p)
+{
+	__u32 mask = constants.note_mask, index = bpf_get_smp_processor_id() * (mask + 1) + (p->hash >> 16 & mask);
+
+	return bpf_map_lookup_elem(&notes, &index);
+}
+
+/* By bits of the hash that choose neither the word nor a bucket. */
+INLINE __u64 note_of(const struct packet *p)
+{
+	return 1ULL << ((p->hash & 0xffff) * PF_NOTE_BITS >> 16);
+}
+
+/*
+ * 0 if the flow has a note that holds. Without a branch, for the verifier would follow both ways through all that comes later. A trace tells whether
+ * the cache knows the flow, and not one that shares its note: while tracing, the cache is asked.
+ */
+INLINE __u64 lacks_note(const struct packet *p)
+{
+	const __u64 *word = notes_of(p);
+
+	if (PF_TRACING || !word) /* the latter cannot be */
+		return 1;
+	return (*word >> PF_NOTE_BITS ^ stamp_of(this_moment())) | (~*word & note_of(p));
+}
+
+INLINE void note(const struct packet *p)
+{
+	__u64 *word = notes_of(p), stamp = stamp_of(this_moment());
+
+	if (word)
+		*word = (*word >> PF_NOTE_BITS == stamp ? *word : stamp << PF_NOTE_BITS) | note_of(p);
+}
+
+#endif

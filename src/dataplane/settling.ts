@@ -1,0 +1,94 @@
+import { type RingImage, SLOT_WORDS } from './ring-image.ts';
+
+const ALL = 0xffff_ffff;
+
+/** A ring that the program has or may have. */
+interface Placed {
+  readonly image: RingImage;
+  /** Its slots that became unsettled since the last look at strays. */
+  readonly young: Uint32Array;
+}
+
+/**
+ * Which slots of rings are settled (docs/decisions/0010-settled-slots.md): the flow cache has no flow of theirs at another real than the
+ * ring’s, so that it need not be asked. A slot is unsettled from before its real changes, and until none of its flows was met
+ * elsewhere for as long as there is between two calls of `settle`.
+ *
+ * Knows nothing of how rings get into the kernel.
+ */
+export class Settling {
+  /** By pool number. More than one: it is not known which of them the program has. None: only that flows may be anywhere. */
+  readonly #rings = new Map<number, readonly Placed[]>();
+  readonly #release: (image: RingImage) => void;
+
+  /** @param release called for an image that is done with */
+  constructor(release: (image: RingImage) => void = () => {}) {
+    this.#release = release;
+  }
+
+  /** Before packets may see a ring, whose slots are filled: sets what it takes over from the one in its place. */
+  add(pool: number, image: RingImage): void {
+    const young = new Uint32Array(SLOT_WORDS);
+    const before = this.#rings.get(pool) ?? [];
+    if (this.#rings.has(pool) && before.length === 0) young.fill(ALL);
+    image.unsettled.set(young);
+    for (const { image: old, young: oldYoung } of before)
+      for (let word = 0; word < SLOT_WORDS; word++) {
+        young[word]! |= oldYoung[word]! | changedSlots(old.slots, image.slots, word);
+        image.unsettled[word]! |= old.unsettled[word]! | young[word]!;
+        image.strays[word]! |= old.strays[word]!;
+      }
+    this.#rings.set(pool, [...before, { image, young }]);
+  }
+
+  /** The program has this ring, which was added, and no other for the pool. */
+  placed(pool: number, image: RingImage): void {
+    const rings = this.#rings.get(pool) ?? [];
+    this.#rings.set(
+      pool,
+      rings.filter((ring) => ring.image === image),
+    );
+    for (const ring of rings) if (ring.image !== image) this.#release(ring.image);
+  }
+
+  /** The pool has no ring any more; flows of it may be remembered still. */
+  removed(pool: number): void {
+    for (const old of this.#rings.get(pool) ?? []) this.#release(old.image);
+    this.#rings.set(pool, []);
+  }
+
+  /** The flow cache may have flows of these pools at any real. To be called before the first packet of such a flow can come. */
+  unsettle(pools: Iterable<number>): void {
+    for (const pool of pools) {
+      const rings = this.#rings.get(pool) ?? [];
+      this.#rings.set(pool, rings);
+      for (const { image, young } of rings) {
+        young.fill(ALL);
+        image.unsettled.fill(ALL);
+      }
+    }
+  }
+
+  /**
+   * Settles what was unsettled before the last call, and of which no flow was met elsewhere since. So a flow that was silent for
+   * as long as the time between two calls may be one that is not asked about any more.
+   */
+  settle(): void {
+    for (const rings of this.#rings.values())
+      for (const { image, young } of rings)
+        for (let word = 0; word < SLOT_WORDS; word++) {
+          const met = Atomics.exchange(image.strays, word, 0);
+          Atomics.store(image.unsettled, word, (met | young[word]!) >>> 0);
+          young[word] = 0;
+        }
+  }
+}
+
+/** Bits of the slots of one word that differ. */
+function changedSlots(before: Uint16Array, after: Uint16Array, word: number): number {
+  let bits = 0;
+  const first = word * 32;
+  const end = Math.min(first + 32, after.length);
+  for (let slot = first; slot < end; slot++) if (before[slot] !== after[slot]) bits |= 1 << (slot - first);
+  return bits;
+}

@@ -1,0 +1,86 @@
+import type { Mutation } from './mutation.ts';
+import { by } from './mutation.ts';
+
+/** In what spares packets the flow cache. All of them load. */
+export const settledMutations: readonly Mutation[] = [
+  {
+    name: 'every-slot-settled',
+    file: 'ring.h',
+    find: '(unsettled & slot_bit(slot)) |',
+    replace: '(unsettled & slot_bit(slot) & 0) |',
+    breaks: 'a flow that shares its note follows a change of the ring',
+    caughtBy: by('settled-slots', 'after a change of the ring'),
+  },
+  {
+    name: 'clients-settled',
+    file: 'ring.h',
+    find: ' | (p->flags & PF_CLIENTS) |',
+    replace: ' |',
+    breaks: 'a flow that shares its note follows a change of the prefixes of clients',
+    caughtBy: by('settled-slots', 'after the prefixes of clients changed'),
+  },
+  {
+    name: 'void-settled',
+    file: 'ring.h',
+    find: ' | is_void(place.real_number);',
+    replace: ';',
+    breaks: 'packets go to a real that is no more',
+    caughtBy: by('settled-slots', 'nor to one whose real is void'),
+  },
+  {
+    name: 'strays-unmarked',
+    file: 'pilotfish.bpf.c',
+    find: '\t\tmark_stray(p->vip->pool, hash_for_ring(p));',
+    replace: '\t\treturn;',
+    breaks: 'a slot is settled under flows that are elsewhere',
+    caughtBy: by('settled-slots', 'for as long as it has flows elsewhere'),
+  },
+  {
+    name: 'strays-of-other-slot',
+    file: 'ring.h',
+    find: 'slot = ring_slot(hash);\n\t__u64 *strays;',
+    replace: 'slot = ring_slot(hash) ^ 1;\n\t__u64 *strays;',
+    breaks: 'a slot is settled under flows that are elsewhere',
+    caughtBy: by('settled-slots', 'for as long as it has flows elsewhere'),
+  },
+  {
+    name: 'strays-noted',
+    file: 'pilotfish.bpf.c',
+    find: 'if (likely(p->real_number == place->real_number))',
+    replace: 'if (likely(p->real_number | place->real_number))',
+    breaks: 'a flow that was silent for long goes by the ring at its second packet, although the cache knows better',
+    caughtBy: by('settled-slots', 'is settled when none was met for long enough'),
+  },
+  {
+    name: 'notes-for-ever',
+    file: 'note.h',
+    find: '(*word >> PF_NOTE_BITS ^ stamp_of(this_moment())) | (~*word & note_of(p))',
+    replace: '(~*word & note_of(p))',
+    breaks: 'the cache takes flows for silent that are not, and gives them up first',
+    caughtBy: by('settled-slots', 'so that it knows that the flow is alive'),
+  },
+  {
+    name: 'notes-taken-along',
+    file: 'note.h',
+    find: '? *word : stamp << PF_NOTE_BITS)',
+    replace: '? *word : *word << 16 >> 16 | stamp << PF_NOTE_BITS)',
+    breaks: 'one flow in 48 that is noted anew renews the notes of all others',
+    caughtBy: by('settled-slots', 'whose notes are in one word'),
+  },
+  {
+    name: 'notes-by-errors',
+    file: 'pilotfish.bpf.c',
+    find: '\tif (p->icmp)\n\t\treturn;\n\tif (likely(p->real_number ==',
+    replace: '\tif (likely(p->real_number ==',
+    breaks: 'whoever sends errors about a flow has it look silent',
+    caughtBy: by('settled-slots', 'although there was an error about the flow'),
+  },
+  {
+    name: 'noted-openings',
+    file: 'pilotfish.bpf.c',
+    find: 'if (!is_new && !(place.unsettled',
+    replace: 'if (!(place.unsettled',
+    breaks: 'a SYN that shares a note is not remembered',
+    caughtBy: by('settled-slots', 'and for the opening of one'),
+  },
+];

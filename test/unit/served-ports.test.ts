@@ -1,0 +1,90 @@
+import { describe, expect, it } from 'vitest';
+import type { VipId, VipRecord } from '../../src/core/data-plane.ts';
+import { ServedPorts } from '../../src/dataplane/served-ports.ts';
+import { plainOptions } from '../support/model.ts';
+
+const WEB = '192.0.2.10|80|tcp';
+
+/** Pools by VIP, or more about it. */
+function vips(of: Readonly<Record<VipId, number | Partial<VipRecord>>>): { vips: Map<VipId, VipRecord> } {
+  const records = Object.entries(of).map(([id, what], number) => {
+    const { pool = 0, ...fields } = typeof what === 'number' ? { pool: what } : what;
+    return [id as VipId, { ...plainOptions, number, pool, ...fields }] as const;
+  });
+  return { vips: new Map(records) };
+}
+
+/** Pools with flows from elsewhere after the last of these changes. */
+function after(...steps: readonly Parameters<typeof vips>[0][]): number[] {
+  const served = new ServedPorts();
+  return steps.map((step) => [...served.takeOver(vips(step))].sort()).at(-1) ?? [];
+}
+
+describe('a pool has flows from elsewhere', () => {
+  it.each<[string, Parameters<typeof vips>[0], Parameters<typeof vips>[0], number[]]>([
+    ['when a VIP moves to it', { [WEB]: 1 }, { [WEB]: 2 }, [2]],
+    ['when its VIP has another hash', { [WEB]: 1 }, { [WEB]: { pool: 1, hash: 'source' } }, [1]],
+    ['when its VIP hashes fragments', { [WEB]: 1 }, { [WEB]: { pool: 1, fragments: 'hash' } }, [1]],
+    [
+      'when clients of its VIP have another pool',
+      { [WEB]: { pool: 1, clients: [{ prefix: '10.0.0.0/8', pool: 2 }] } },
+      { [WEB]: { pool: 1, clients: [{ prefix: '10.0.0.0/8', pool: 3 }] } },
+      [1],
+    ],
+    [
+      'when its VIP has no more prefixes of clients',
+      { [WEB]: { pool: 1, clients: [{ prefix: '10.0.0.0/8', pool: 2 }] } },
+      { [WEB]: 1 },
+      [1],
+    ],
+    [
+      'when its VIP takes a port out of every port',
+      { '192.0.2.10|0|tcp': 1 },
+      { '192.0.2.10|0|tcp': 1, [WEB]: 2 },
+      [2],
+    ],
+    ['when its VIP takes every port that is left', { [WEB]: 1 }, { [WEB]: 1, '192.0.2.10|0|tcp': 2 }, [2]],
+    [
+      'when its VIP takes an address out of a prefix',
+      { '192.0.2.0/24|80|tcp': 1 },
+      { '192.0.2.0/24|80|tcp': 1, [WEB]: 2 },
+      [2],
+    ],
+    ['when its VIP is a prefix of what was served', { [WEB]: 1 }, { [WEB]: 1, '192.0.2.0/24|80|tcp': 2 }, [2]],
+    ['when a port falls back to every port', { '192.0.2.10|0|tcp': 1, [WEB]: 2 }, { '192.0.2.10|0|tcp': 1 }, [1]],
+    [
+      'when an address falls back to a prefix',
+      { '192.0.2.0/24|80|tcp': 1, [WEB]: 2 },
+      { '192.0.2.0/24|80|tcp': 1 },
+      [1],
+    ],
+  ])('%s', (_what, before, next, pools) => {
+    expect(after(before, next)).toEqual(pools);
+  });
+
+  it('when a VIP comes back that was away', () => {
+    expect(after({ [WEB]: 1 }, {}, { [WEB]: 1 })).toEqual([1]);
+    expect(after({ '192.0.2.0/24|80|tcp': 1 }, {}, { [WEB]: 2 })).toEqual([2]);
+  });
+});
+
+describe('a pool has none', () => {
+  it('of the first VIPs', () => {
+    expect(after({ [WEB]: 1, '192.0.2.10|0|tcp': 2, '192.0.2.0/24|80|tcp': 3 })).toEqual([]);
+  });
+
+  it.each<[string, Parameters<typeof vips>[0], Parameters<typeof vips>[0]]>([
+    ['when nothing changes', { [WEB]: 1 }, { [WEB]: 1 }],
+    ['by a VIP for an address of its own', { [WEB]: 1 }, { [WEB]: 1, '192.0.2.11|80|tcp': 2 }],
+    ['by a VIP for a port of its own', { [WEB]: 1 }, { [WEB]: 1, '192.0.2.10|443|tcp': 2 }],
+    ['by a VIP for a protocol of its own', { [WEB]: 1 }, { [WEB]: 1, '192.0.2.10|80|udp': 2 }],
+    [
+      'by what a VIP says of anything else',
+      { [WEB]: 1 },
+      { [WEB]: { pool: 1, udpTimeoutMs: 60_000, icmpEcho: false } },
+    ],
+    ['when a VIP goes that nobody follows', { [WEB]: 1, '192.0.2.11|80|tcp': 2 }, { '192.0.2.11|80|tcp': 2 }],
+  ])('%s', (_what, before, next) => {
+    expect(after(before, next)).toEqual([]);
+  });
+});
