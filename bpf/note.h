@@ -15,18 +15,26 @@
 
 #define PF_NOTE_BITS 48 /* of a word; above them is the stamp of the moment that they hold for */
 
-/* The word of this CPU that has the note of the packet's flow. */
-INLINE __u64 *notes_of(const struct packet *p)
+/*
+ * What chooses the note, from its highest bit. By another factor in each moment, so that flows which share a note in one do not in the next:
+ * else the slower one of two would hardly ever be looked for.
+ */
+INLINE __u64 noted_by(const struct packet *p, __u16 stamp)
 {
-	__u32 mask = constants.note_mask, index = bpf_get_smp_processor_id() * (mask + 1) + (p->hash >> 16 & mask);
+	return p->hash * (2 * (__u64)stamp + 1);
+}
+
+/* The word of this CPU that has the note of the packet's flow. */
+INLINE __u64 *notes_of(const struct packet *p, __u16 stamp)
+{
+	__u32 mask = constants.note_mask, index = bpf_get_smp_processor_id() * (mask + 1) + (noted_by(p, stamp) >> 48 & mask);
 
 	return bpf_map_lookup_elem(&notes, &index);
 }
 
-/* By bits of the hash that choose neither the word nor a bucket. */
-INLINE __u64 note_of(const struct packet *p)
+INLINE __u64 note_of(const struct packet *p, __u16 stamp)
 {
-	return 1ULL << ((p->hash & 0xffff) * PF_NOTE_BITS >> 16);
+	return 1ULL << ((noted_by(p, stamp) >> 32 & 0xffff) * PF_NOTE_BITS >> 16);
 }
 
 /*
@@ -35,19 +43,21 @@ INLINE __u64 note_of(const struct packet *p)
  */
 INLINE __u64 lacks_note(const struct packet *p)
 {
-	const __u64 *word = notes_of(p);
+	__u16 stamp = stamp_of(this_moment());
+	const __u64 *word = notes_of(p, stamp);
 
 	if (PF_TRACING || !word) /* the latter cannot be */
 		return 1;
-	return (*word >> PF_NOTE_BITS ^ stamp_of(this_moment())) | (~*word & note_of(p));
+	return (*word >> PF_NOTE_BITS ^ stamp) | (~*word & note_of(p, stamp));
 }
 
 INLINE void note(const struct packet *p)
 {
-	__u64 *word = notes_of(p), stamp = stamp_of(this_moment());
+	__u16 stamp = stamp_of(this_moment());
+	__u64 *word = notes_of(p, stamp);
 
 	if (word)
-		*word = (*word >> PF_NOTE_BITS == stamp ? *word : stamp << PF_NOTE_BITS) | note_of(p);
+		*word = (*word >> PF_NOTE_BITS == stamp ? *word : (__u64)stamp << PF_NOTE_BITS) | note_of(p, stamp);
 }
 
 #endif

@@ -32,6 +32,7 @@ struct ring_place {
 	__u32 path; /* enum pf_path: what said which pool */
 	__u32 real_number; /* 0: none */
 	__u64 unsettled; /* not 0: the flow may be at another real */
+	__u32 is_missing; /* not 0: there is no ring */
 };
 
 /* Is it what plain.h describes? */

@@ -47,8 +47,8 @@ enum pf_path unused_path __attribute__((unused));
 /* The flow cache knows the flow. Is that where the ring would send it? */
 INLINE void compare_with_ring(const struct packet *p, const struct ring_place *place)
 {
-	/* Errors about a flow are no use of it. */
-	if (p->icmp)
+	/* Errors about a flow are no use of it. Where the client says which pool is asked, nobody has asked it. */
+	if (p->icmp | asks_for(p, PF_CLIENTS))
 		return;
 	if (likely(p->real_number == place->real_number))
 		note(p);
@@ -56,20 +56,27 @@ INLINE void compare_with_ring(const struct packet *p, const struct ring_place *p
 		mark_stray(p->vip->pool, hash_for_ring(p));
 }
 
+/* Not 0: the flow may be at another real than the ring's, or the cache has to learn that it is alive. */
+INLINE __u64 may_differ(const struct packet *p, const struct ring_place *place)
+{
+	/* Packets with an id do not show where their flow is. */
+	return place->unsettled | (p->flags & (PF_CLIENTS | PF_TCP_ID)) | lacks_note(p);
+}
+
 /*
- * A flow keeps its real for as long as the cache remembers it and the real lives; a SYN is a new flow. The ring is always asked: where
- * both would say the same, the cache need not be.
+ * A flow keeps its real for as long as the cache remembers it and the real lives; a SYN is a new flow. The ring is looked at first: where
+ * both would say the same, the cache is not asked.
  */
 INLINE int find_by_flow(struct packet *p)
 {
 	int is_new = is_syn(p) && !(p->flags & PF_PAIR), verdict;
-	struct ring_place place = look_in_ring(p, hash_for_ring(p));
+	struct ring_place place = look_in_ring(p, p->vip->pool, PF_PATH_RING);
 	struct flow_buckets buckets;
 
 	if (p->flags & PF_NO_CACHE)
 		return go_by_ring(p, &place);
 	p->use = PF_HIT;
-	if (!is_new && !(place.unsettled | lacks_note(p))) {
+	if (!is_new && !may_differ(p, &place)) {
 		take_real(p, place.real_number, PF_PATH_CACHE);
 		return PF_NEXT;
 	}

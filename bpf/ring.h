@@ -4,6 +4,7 @@
 #define PILOTFISH_RING_H
 
 #include "directory.h"
+#include "hash.h"
 #include "maps.h"
 #include "packet.h"
 #include "trace.h"
@@ -12,24 +13,6 @@
 INLINE __u32 ring_slot(__u64 hash)
 {
 	return ((hash >> 32) * PF_RING_SLOTS) >> 32;
-}
-
-/* The pool that is asked. The client's address may say which; path is how. */
-INLINE __u32 choose_pool(const struct packet *p, __u32 *path)
-{
-	__s64 pool;
-
-	*path = PF_PATH_RING;
-	if (likely(!asks_for(p, PF_CLIENTS)))
-		return p->vip->pool;
-	if (p->family == PF_FAMILY_V4)
-		pool = find_prefix(p->vip->clients, PF_FAMILY_V4, (__u32)p->addresses[0], 0);
-	else
-		pool = find_prefix(p->vip->clients, PF_FAMILY_V6, p->addresses[0], p->addresses[2]);
-	if (pool < 0)
-		return p->vip->pool;
-	*path = PF_PATH_PREFIX;
-	return pool;
 }
 
 INLINE void take_real(struct packet *p, __u16 number, __u32 path)
@@ -58,35 +41,48 @@ INLINE __u64 is_void(__u32 real_number)
 	return is_zero(reals[real_number].encap); /* PF_ENCAP_NONE */
 }
 
-/* What the ring has for the packet. No branch tells the verifier what it was: it would follow each through all that comes later. */
-INLINE struct ring_place look_in_ring(const struct packet *p, __u64 hash)
+/* What the ring of a pool has for the packet. No branch tells the verifier what it was: it would follow each through all that comes later. */
+INLINE struct ring_place look_in_ring(const struct packet *p, __u32 pool, __u32 path)
 {
-	__u64 slot = ring_slot(hash);
-	struct ring_place place = {.slot = slot};
+	__u64 slot = ring_slot(hash_for_ring(p));
+	struct ring_place place = {.pool = pool, .slot = slot, .path = path};
 	struct pf_ring *ring;
 	__u64 unsettled = ~0ULL;
 	__u16 number = 0;
 
-	place.pool = choose_pool(p, &place.path);
-	ring = ring_of(place.pool);
+	ring = ring_of(pool);
 	if (ring && slot < PF_RING_SLOTS) { /* surely; older verifiers lose the bound */
 		number = ring->slot[slot];
 		unsettled = ring->unsettled[slot / 64];
 	}
+	place.is_missing = veil(!ring);
 	place.real_number = (__u16)veil(number);
-	place.unsettled = (unsettled & slot_bit(slot)) | (p->flags & PF_CLIENTS) | is_void(place.real_number);
+	place.unsettled = (unsettled & slot_bit(slot)) | is_void(place.real_number);
 	return place;
 }
 
-/* The ring decides: sets the packet's real. */
-INLINE int go_by_ring(struct packet *p, const struct ring_place *place)
+/* The same, where the client's address says which pool is asked. */
+INLINE struct ring_place look_for_client(const struct packet *p)
 {
+	__s64 pool;
+
+	if (p->family == PF_FAMILY_V4)
+		pool = find_prefix(p->vip->clients, PF_FAMILY_V4, (__u32)p->addresses[0], 0);
+	else
+		pool = find_prefix(p->vip->clients, PF_FAMILY_V6, p->addresses[0], p->addresses[2]);
+	return look_in_ring(p, pool < 0 ? p->vip->pool : pool, pool < 0 ? PF_PATH_RING : PF_PATH_PREFIX);
+}
+
+/* The ring decides: sets the packet's real. place: in the ring of the VIP's own pool. */
+INLINE int go_by_ring(struct packet *p, struct ring_place *place)
+{
+	if (unlikely(asks_for(p, PF_CLIENTS)))
+		*place = look_for_client(p);
+	if (is_void(place->real_number) && place->is_missing)
+		return PF_NO_RING;
 	trace_slot(place->pool, place->slot);
-	if (is_void(place->real_number)) {
-		if (place->real_number)
-			return PF_VOID_REAL;
-		return ring_of(place->pool) ? PF_NO_REAL : PF_NO_RING;
-	}
+	if (is_void(place->real_number))
+		return place->real_number ? PF_VOID_REAL : PF_NO_REAL;
 	take_real(p, place->real_number, place->path);
 	return PF_NEXT;
 }

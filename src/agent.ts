@@ -161,7 +161,9 @@ export class Agent {
       this.#log.info({ mtu, gatewayMac, ownMac, ...counts }, 'this host, its gateway or its neighbours changed');
       this.#reconciler.setHost(image);
     });
-    this.#settleTimer = setInterval(() => this.#loaded.store.settle(), this.#config.flowCache.longestIdleMs);
+    // A hot flow shows where it is once a tick, which may have been all but a tick before its last packet.
+    const { store, tickMs } = this.#loaded;
+    this.#settleTimer = setInterval(() => store.settle(), this.#config.flowCache.longestIdleMs + tickMs);
     this.#source.start(this.#snapshots);
     this.#publisher?.start();
     const { interface: ingress, egress = ingress } = this.#config;

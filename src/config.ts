@@ -88,6 +88,8 @@ const flowCacheDefaults: AgentConfig['flowCache'] = {
 };
 
 const MINUTE = 60_000;
+/** The longest `udpTimeout`: no flow is forgotten before its time. */
+const LEAST_IDLE = 30 * MINUTE;
 /** Node’s timers hold 2^31 milliseconds, some 596 hours. */
 const MOST_IDLE = 500 * 60 * MINUTE;
 
@@ -95,7 +97,7 @@ const flowCacheSchema = fields('flowCache', {
   entriesPerCpu: optional(wholeNumber(1, 2 ** 26), flowCacheDefaults.entriesPerCpu),
   newFlowsPerSecond: optional(readNewFlows, flowCacheDefaults.newFlowsPerSecond),
   hotFlows: optional(readBoolean, flowCacheDefaults.hotFlows),
-  longestIdle: optional((value) => readDuration(value, MINUTE, MOST_IDLE), flowCacheDefaults.longestIdleMs),
+  longestIdle: optional((value) => readDuration(value, LEAST_IDLE, MOST_IDLE), flowCacheDefaults.longestIdleMs),
 }).transform(({ longestIdle, ...others }) => ({ ...others, longestIdleMs: longestIdle }));
 
 const decapSchema = fields('decap', {

@@ -84,7 +84,8 @@ export class MapDataPlane implements DataPlane {
       case 'swap-directory':
         for (const number of op.fresh) this.#resetTraffic('vip_traffic', number);
         store.unsettle(this.#served.takeOver(op.directory));
-        return this.#directory.swap(op.directory);
+        await this.#directory.swap(op.directory);
+        return this.#served.tookOver();
     }
   }
 

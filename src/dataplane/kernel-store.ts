@@ -117,21 +117,35 @@ export class KernelMapStore implements MapStore {
   }
 
   async swapRings(rings: readonly RingFill[]): Promise<readonly number[]> {
-    const made: (Made & { readonly pool: number })[] = [];
+    const made: MadeRing[] = [];
     try {
-      for (const { pool, fill } of rings) {
-        const ring = { pool, ...makeRing(`pf_ring_${pool}`) };
-        made.push(ring);
-        fill(ring.image.slots);
+      try {
+        for (const { pool, fill } of rings) made.push(makeRing(pool, fill));
+      } catch (error) {
+        for (const { image } of made) unmap(image.slots);
+        throw error;
       }
       for (const { pool, image } of made) this.#settling.add(pool, image);
-      await this.#putRings(made.map(({ pool, map }) => [pool, map] as const));
+      try {
+        await this.#putRings(made.map(({ pool, map }) => [pool, map] as const));
+      } catch (error) {
+        this.#sortOut(made);
+        throw error;
+      }
       for (const { pool, image } of made) this.#settling.placed(pool, image);
       return made.map(({ map }) => map.id);
     } finally {
       // The outer map holds what it needs, and their memory lives by itself.
       for (const { map } of made) map.close();
     }
+  }
+
+  /** Finds out which of these rings the program has. If that fails too, it may have any. */
+  #sortOut(made: readonly MadeRing[]): void {
+    const ids = this.ringIds();
+    for (const { pool, map, image } of made)
+      if (ids.get(pool) === map.id) this.#settling.placed(pool, image);
+      else this.#settling.dropped(pool, image);
   }
 
   /**
@@ -141,11 +155,12 @@ export class KernelMapStore implements MapStore {
   async removeRings(pools: readonly number[]): Promise<void> {
     const present = this.ringIds();
     const gone = pools.filter((pool) => present.has(pool));
-    if (gone.length === 0) return;
-    this.#empty ??= makeEmptyRing();
-    const empty = this.#empty;
-    await this.#putRings(gone.map((pool) => [pool, empty] as const));
-    for (const pool of gone) this.#settling.removed(pool);
+    if (gone.length > 0) {
+      this.#empty ??= newRing('pf_ring_empty');
+      const empty = this.#empty;
+      await this.#putRings(gone.map((pool) => [pool, empty] as const));
+    }
+    for (const pool of pools) this.#settling.removed(pool);
   }
 
   unsettle(pools: Iterable<number>): void {
@@ -219,14 +234,27 @@ export function newTable(table: TableName, places: number): BpfMap {
 }
 
 /** An inner map of rings, and its memory. */
-interface Made {
+interface MadeRing {
+  readonly pool: number;
   readonly map: BpfMap;
   readonly image: RingImage;
 }
 
-/** All of it zeros. */
-function makeRing(name: string): Made {
-  const map = createMap({
+function makeRing(pool: number, fill: (slots: Uint16Array) => void): MadeRing {
+  const map = newRing(`pf_ring_${pool}`);
+  try {
+    const image = new RingImage(map.mmap());
+    fill(image.slots);
+    return { pool, map, image };
+  } catch (error) {
+    map.close();
+    throw error;
+  }
+}
+
+/** An inner map of rings, all of it zeros. */
+function newRing(name: string): BpfMap {
+  return createMap({
     type: 'array',
     name,
     keySize: 4,
@@ -234,18 +262,6 @@ function makeRing(name: string): Made {
     maxEntries: 1,
     flags: BPF_F_MMAPABLE,
   });
-  try {
-    return { map, image: new RingImage(map.mmap()) };
-  } catch (error) {
-    map.close();
-    throw error;
-  }
-}
-
-function makeEmptyRing(): BpfMap {
-  const { map, image } = makeRing('pf_ring_empty');
-  unmap(image.slots);
-  return map;
 }
 
 function* readEntries(map: Pick<BpfMap, 'entries'>): Iterable<readonly [Uint8Array, Uint8Array]> {

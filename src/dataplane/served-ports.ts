@@ -1,62 +1,79 @@
 import { type Directory, splitVipId, type VipId, type VipRecord } from '../core/data-plane.ts';
-import type { Address } from '../core/model.ts';
+import type { Protocol } from '../core/model.ts';
+import { rangeOf, VipPlaces } from './vip-places.ts';
 
 type Vips = ReadonlyMap<VipId, VipRecord>;
 
 /** What of a VIP says where its flows go. */
 function sameWay(a: VipRecord, b: VipRecord): boolean {
-  return a.pool === b.pool && a.hash === b.hash && a.fragments === b.fragments && sameClients(a.clients, b.clients);
+  return (
+    a.pool === b.pool &&
+    a.hash === b.hash &&
+    a.fragments === b.fragments &&
+    a.flowCache === b.flowCache &&
+    a.tcpServerId === b.tcpServerId &&
+    sameClients(a.clients, b.clients)
+  );
 }
 
 function sameClients(a: VipRecord['clients'], b: VipRecord['clients']): boolean {
   return a.length === b.length && a.every(({ prefix, pool }, i) => prefix === b[i]?.prefix && pool === b[i]?.pool);
 }
 
-const isPrefix = (address: Address): boolean => address.includes('/');
+/** Pools of VIPs that get what removed ones leave: at the same address, or in a prefix that it is in. */
+function heirs(before: Vips, next: Vips): number[] {
+  const removed = new Set([...before.keys()].filter((id) => !next.has(id)).map((id) => splitVipId(id).address));
+  if (removed.size === 0) return [];
+  const places = new VipPlaces<number>();
+  for (const [id, { pool }] of next) places.add(splitVipId(id).address, pool);
+  return [...removed].flatMap((address) => places.containing(rangeOf(address)).flat());
+}
 
 /**
  * Which destinations have had VIPs, so that it is known which pools get flows that the flow cache may have at the reals of other pools:
  * pools of VIPs that were changed, that take over what another VIP had, or that get what a removed one leaves.
  */
 export class ServedPorts {
-  /** By address and protocol. */
-  readonly #ports = new Map<string, Set<number>>();
-  #prefixes = false;
-  #last: Vips = new Map();
+  readonly #served = new VipPlaces<{ readonly port: number; readonly protocol: Protocol }>();
+  readonly #ids = new Set<VipId>();
+  /** What packets may meet now. More than one: it is not known whether the last ones came into force. */
+  #possible: readonly Vips[] = [new Map()];
 
-  /** Pools with flows from elsewhere once the directory has these VIPs, which then count as served. */
+  /** Pools with flows from elsewhere once the directory has these VIPs. To be called before it has. */
   takeOver({ vips }: Pick<Directory, 'vips'>): Set<number> {
     const pools = new Set<number>();
-    for (const [id, record] of vips) {
-      const before = this.#last.get(id);
-      if (before === undefined ? this.#wasServed(id) : !sameWay(before, record)) pools.add(record.pool);
-    }
-    const removed = [...this.#last.keys()].filter((id) => !vips.has(id)).map((id) => splitVipId(id).address);
-    if (removed.length > 0) {
-      const left = new Set(removed);
-      for (const [id, { pool }] of vips) {
-        const { address } = splitVipId(id);
-        if (isPrefix(address) || left.has(address)) pools.add(pool);
+    for (const before of this.#possible) {
+      for (const [id, record] of vips) {
+        const earlier = before.get(id);
+        if (earlier === undefined ? this.#wasServed(id) : !sameWay(earlier, record)) pools.add(record.pool);
       }
+      for (const pool of heirs(before, vips)) pools.add(pool);
     }
+    this.#possible = [...this.#possible, vips];
     for (const id of vips.keys()) this.#serve(id);
-    this.#last = vips;
     return pools;
+  }
+
+  /** The directory has the VIPs that took over last, and no others. */
+  tookOver(): void {
+    this.#possible = this.#possible.slice(-1);
   }
 
   /** May packets to a VIP have been another one’s? */
   #wasServed(id: VipId): boolean {
     const { address, port, protocol } = splitVipId(id);
-    if (this.#prefixes) return true;
-    if (isPrefix(address)) return this.#ports.size > 0;
-    const ports = this.#ports.get(`${address}|${protocol}`);
-    return ports !== undefined && (port === 0 || ports.has(0) || ports.has(port));
+    // Some of its addresses may have been served: nobody looks which.
+    if (address.includes('/')) return this.#ids.size > 0;
+    return this.#served
+      .containing(rangeOf(address))
+      .flat()
+      .some((other) => other.protocol === protocol && (port === 0 || other.port === 0 || other.port === port));
   }
 
   #serve(id: VipId): void {
+    if (this.#ids.has(id)) return;
+    this.#ids.add(id);
     const { address, port, protocol } = splitVipId(id);
-    if (isPrefix(address)) this.#prefixes = true;
-    const key = `${address}|${protocol}`;
-    this.#ports.set(key, (this.#ports.get(key) ?? new Set()).add(port));
+    this.#served.add(address, { port, protocol });
   }
 }

@@ -41,20 +41,24 @@ export class Settling {
     this.#rings.set(pool, [...before, { image, young }]);
   }
 
-  /** The program has this ring, which was added, and no other for the pool. */
+  /** The program has this ring, which was added, and no other for the pool: no packet reads another one any more. */
   placed(pool: number, image: RingImage): void {
-    const rings = this.#rings.get(pool) ?? [];
-    this.#rings.set(
-      pool,
-      rings.filter((ring) => ring.image === image),
-    );
-    for (const ring of rings) if (ring.image !== image) this.#release(ring.image);
+    for (const { image: old } of this.#rings.get(pool) ?? []) {
+      if (old === image) continue;
+      // What was met since the ring was added.
+      for (let word = 0; word < SLOT_WORDS; word++) Atomics.or(image.strays, word, old.strays[word] ?? 0);
+      this.#remove(pool, old);
+    }
+  }
+
+  /** The program has never had this ring, which was added. */
+  dropped(pool: number, image: RingImage): void {
+    this.#remove(pool, image);
   }
 
   /** The pool has no ring any more; flows of it may be remembered still. */
   removed(pool: number): void {
-    for (const old of this.#rings.get(pool) ?? []) this.#release(old.image);
-    this.#rings.set(pool, []);
+    for (const { image } of this.#rings.get(pool) ?? []) this.#remove(pool, image);
   }
 
   /** The flow cache may have flows of these pools at any real. To be called before the first packet of such a flow can come. */
@@ -75,12 +79,22 @@ export class Settling {
    */
   settle(): void {
     for (const rings of this.#rings.values())
-      for (const { image, young } of rings)
-        for (let word = 0; word < SLOT_WORDS; word++) {
-          const met = Atomics.exchange(image.strays, word, 0);
+      for (let word = 0; word < SLOT_WORDS; word++) {
+        const met = rings.reduce((bits, { image }) => bits | Atomics.exchange(image.strays, word, 0), 0);
+        for (const { image, young } of rings) {
           Atomics.store(image.unsettled, word, (met | young[word]!) >>> 0);
           young[word] = 0;
         }
+      }
+  }
+
+  #remove(pool: number, image: RingImage): void {
+    const rings = this.#rings.get(pool) ?? [];
+    this.#rings.set(
+      pool,
+      rings.filter((ring) => ring.image !== image),
+    );
+    this.#release(image);
   }
 }
 

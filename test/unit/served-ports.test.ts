@@ -1,5 +1,8 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { VipId, VipRecord } from '../../src/core/data-plane.ts';
+import { RingBuilder } from '../../src/core/ring-builder.ts';
+import { MapDataPlane } from '../../src/dataplane/dataplane.ts';
+import { MemoryMapStore } from '../../src/dataplane/memory-store.ts';
 import { ServedPorts } from '../../src/dataplane/served-ports.ts';
 import { plainOptions } from '../support/model.ts';
 
@@ -17,7 +20,15 @@ function vips(of: Readonly<Record<VipId, number | Partial<VipRecord>>>): { vips:
 /** Pools with flows from elsewhere after the last of these changes. */
 function after(...steps: readonly Parameters<typeof vips>[0][]): number[] {
   const served = new ServedPorts();
-  return steps.map((step) => [...served.takeOver(vips(step))].sort()).at(-1) ?? [];
+  return (
+    steps
+      .map((step) => {
+        const pools = [...served.takeOver(vips(step))].sort();
+        served.tookOver();
+        return pools;
+      })
+      .at(-1) ?? []
+  );
 }
 
 describe('a pool has flows from elsewhere', () => {
@@ -25,6 +36,8 @@ describe('a pool has flows from elsewhere', () => {
     ['when a VIP moves to it', { [WEB]: 1 }, { [WEB]: 2 }, [2]],
     ['when its VIP has another hash', { [WEB]: 1 }, { [WEB]: { pool: 1, hash: 'source' } }, [1]],
     ['when its VIP hashes fragments', { [WEB]: 1 }, { [WEB]: { pool: 1, fragments: 'hash' } }, [1]],
+    ['when its VIP has a flow cache again', { [WEB]: { pool: 1, flowCache: false } }, { [WEB]: 1 }, [1]],
+    ['when its VIP has no ids any more', { [WEB]: { pool: 1, tcpServerId: true } }, { [WEB]: 1 }, [1]],
     [
       'when clients of its VIP have another pool',
       { [WEB]: { pool: 1, clients: [{ prefix: '10.0.0.0/8', pool: 2 }] } },
@@ -68,6 +81,35 @@ describe('a pool has flows from elsewhere', () => {
   });
 });
 
+describe('VIPs of which it is not known whether they are in force', () => {
+  it('count as in force, and so do those before', () => {
+    const served = new ServedPorts();
+    served.takeOver(vips({ [WEB]: 1 }));
+    served.tookOver();
+    // However often it is tried.
+    for (let i = 0; i < 3; i++) expect([...served.takeOver(vips({ [WEB]: 2 }))]).toEqual([2]);
+    expect([...served.takeOver(vips({ [WEB]: 1 }))]).toEqual([1]);
+    served.tookOver();
+    expect([...served.takeOver(vips({ [WEB]: 1 }))]).toEqual([]);
+  });
+
+  it('are told to the map store before each attempt to put them there', async () => {
+    const store = new MemoryMapStore();
+    const dataPlane = new MapDataPlane(store, new RingBuilder());
+    const swap = (of: Parameters<typeof vips>[0]) =>
+      dataPlane.apply({ op: 'swap-directory', directory: { ...vips(of), tunnels: [], own: [] }, fresh: [] });
+    const told: number[][] = [];
+    vi.spyOn(store, 'unsettle').mockImplementation((pools) => told.push([...pools]));
+    await swap({ [WEB]: 1 });
+    const broken = vi.spyOn(store, 'swapTable').mockRejectedValue(new Error('no memory'));
+    for (let i = 0; i < 2; i++) await expect(swap({ [WEB]: 2 })).rejects.toThrow('no memory');
+    broken.mockRestore();
+    await swap({ [WEB]: 2 });
+    await swap({ [WEB]: 2 });
+    expect(told).toEqual([[], [2], [2], [2], []]);
+  });
+});
+
 describe('a pool has none', () => {
   it('of the first VIPs', () => {
     expect(after({ [WEB]: 1, '192.0.2.10|0|tcp': 2, '192.0.2.0/24|80|tcp': 3 })).toEqual([]);
@@ -82,6 +124,16 @@ describe('a pool has none', () => {
       'by what a VIP says of anything else',
       { [WEB]: 1 },
       { [WEB]: { pool: 1, udpTimeoutMs: 60_000, icmpEcho: false } },
+    ],
+    [
+      'by an address outside of a prefix',
+      { '192.0.2.0/24|80|tcp': 1 },
+      { '192.0.2.0/24|80|tcp': 1, '198.51.100.1|80|tcp': 2 },
+    ],
+    [
+      'when a VIP goes that was in no prefix',
+      { '192.0.2.0/24|80|tcp': 1, '198.51.100.1|80|tcp': 2 },
+      { '192.0.2.0/24|80|tcp': 1 },
     ],
     ['when a VIP goes that nobody follows', { [WEB]: 1, '192.0.2.11|80|tcp': 2 }, { '192.0.2.11|80|tcp': 2 }],
   ])('%s', (_what, before, next) => {

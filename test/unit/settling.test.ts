@@ -82,6 +82,34 @@ describe('a slot', () => {
   });
 });
 
+describe('what is met while a ring is on its way', () => {
+  it('is known in the new ring, too', () => {
+    const settling = new Settling();
+    put(settling, ring(1));
+    const old = put(settling, ring(1, { 7: 2, 8: 2 }));
+    settling.settle();
+    const next = ring(1, { 7: 2, 8: 2 });
+    settling.add(POOL, next);
+    stray(old, 8);
+    settling.placed(POOL, next);
+    settling.settle();
+    expect(unsettled(next)).toEqual([8]);
+  });
+
+  it('is known in the new ring also when marks are taken meanwhile', () => {
+    const settling = new Settling();
+    put(settling, ring(1));
+    const old = put(settling, ring(1, { 7: 2, 8: 2 }));
+    settling.settle();
+    const next = ring(1, { 7: 2, 8: 2 });
+    settling.add(POOL, next);
+    stray(old, 8);
+    settling.settle();
+    settling.placed(POOL, next);
+    expect(unsettled(next)).toEqual([8]);
+  });
+});
+
 describe('all slots of a pool', () => {
   const all = RING_SLOTS;
 
@@ -111,6 +139,19 @@ describe('all slots of a pool', () => {
     const settling = new Settling();
     settling.unsettle([POOL]);
     expect(unsettled(put(settling, ring(1)))).toHaveLength(all);
+  });
+});
+
+describe('a ring that the program never got', () => {
+  it('leaves nothing behind', () => {
+    const released = vi.fn();
+    const settling = new Settling(released);
+    put(settling, ring(1));
+    const dropped = ring(1, { 7: 2 });
+    settling.add(POOL, dropped);
+    settling.dropped(POOL, dropped);
+    expect(released.mock.calls.map(([image]) => image === dropped)).toEqual([true]);
+    expect(unsettled(put(settling, ring(1, { 9: 2 })))).toEqual([9]);
   });
 });
 
