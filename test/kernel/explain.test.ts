@@ -174,6 +174,8 @@ describe.each([8, 64, 65_536])('the flow cache of %i entries for each CPU', (flo
 
   it('remembers what it was just shown, and on that CPU alone', async () => {
     const sources = await put(state);
+    // Else a flow that shares the note of another one is not looked for.
+    bench.store.unsettle(Array.from({ length: bench.store.maxEntries('rings') }, (_, number) => number));
     const keys = flowKeys(state.settings.seed);
     const pairs = fc.tuple(fc.ipV4(), fc.nat(9)).map(([source, port]) => `udp ${source}:${port} > 192.0.2.26:53`);
     const uncached = fc.ipV4().map((source) => `udp ${source}:1 > 192.0.2.21:1`);
