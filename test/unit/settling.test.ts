@@ -83,7 +83,10 @@ describe('a slot', () => {
 });
 
 describe('what is met while a ring is on its way', () => {
-  it('is known in the new ring, too', () => {
+  it.each([
+    ['afterwards', ['placed', 'settle']],
+    ['meanwhile', ['settle', 'placed']],
+  ] as const)('is known in the new ring when marks are taken %s', (_when, steps) => {
     const settling = new Settling();
     put(settling, ring(1));
     const old = put(settling, ring(1, { 7: 2, 8: 2 }));
@@ -91,21 +94,7 @@ describe('what is met while a ring is on its way', () => {
     const next = ring(1, { 7: 2, 8: 2 });
     settling.add(POOL, next);
     stray(old, 8);
-    settling.placed(POOL, next);
-    settling.settle();
-    expect(unsettled(next)).toEqual([8]);
-  });
-
-  it('is known in the new ring also when marks are taken meanwhile', () => {
-    const settling = new Settling();
-    put(settling, ring(1));
-    const old = put(settling, ring(1, { 7: 2, 8: 2 }));
-    settling.settle();
-    const next = ring(1, { 7: 2, 8: 2 });
-    settling.add(POOL, next);
-    stray(old, 8);
-    settling.settle();
-    settling.placed(POOL, next);
+    for (const step of steps) step === 'settle' ? settling.settle() : settling.placed(POOL, next);
     expect(unsettled(next)).toEqual([8]);
   });
 });
