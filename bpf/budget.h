@@ -5,6 +5,7 @@
 
 #include "maps.h"
 #include "packet.h"
+#include "tick.h"
 
 INLINE int take(__u64 *window, __u32 *taken, __u32 limit)
 {
@@ -22,7 +23,11 @@ INLINE int take(__u64 *window, __u32 *taken, __u32 limit)
 
 INLINE int may_remember(struct pf_budget *budget)
 {
-	return take(&budget->flow_window, &budget->new_flows, constants.new_flows);
+	if (!take(&budget->flow_window, &budget->new_flows, constants.new_flows))
+		return 0;
+	if (unlikely(budget->new_flows == constants.flow_buckets))
+		budget->many_flows = all_ticks() / PF_NOTE_TICKS;
+	return 1;
 }
 
 INLINE int may_answer_too_big(struct pf_budget *budget)

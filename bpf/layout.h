@@ -17,8 +17,8 @@ enum pf_ring_size { PF_RING_SLOTS = 65537 };
 /* Words of 64 bits in the address filter: 16 bits of a hash name one bit of it. */
 enum pf_filter_size { PF_FILTER_WORDS = 1024 };
 
-/* VIPs, pools and reals each have numbers of 16 bits. */
-enum pf_numbers { PF_NUMBERS = 65536 };
+/* VIPs, pools and reals each have numbers of 16 bits. Those of reals begin with a 0: a slot of a ring has room for 15. */
+enum pf_numbers { PF_NUMBERS = 65536, PF_REAL_NUMBERS = 32768 };
 
 /* PF_FAMILY_PREFIX: word 0 of the address is the number of a VIP's prefix, as the map prefixes has it. */
 enum pf_family { PF_FAMILY_NONE = 0, PF_FAMILY_PREFIX = 1, PF_FAMILY_V4 = 4, PF_FAMILY_V6 = 6 };
@@ -145,16 +145,28 @@ struct pf_real {
 /* 64-bit words with a bit for each slot: slot 0 is the lowest bit of the first. */
 enum pf_slot_words { PF_SLOT_WORDS = (PF_RING_SLOTS + 63) / 64 };
 
+/* So many reals share a byte of each slot with the bit that says whether it is settled; number 0 is one of them. */
+enum pf_ring_members { PF_RING_MEMBERS = 128 };
+
+/* Or-ed in pf_ring.near. */
+enum pf_near { PF_UNSETTLED = PF_RING_MEMBERS };
+
 /*
- * One ring; the whole value of an inner map of rings. Slots hold numbers of reals, 0 for none. A slot is settled unless its bit in unsettled
- * is set: then the flow cache may have flows of it at other reals. User space sets the bit before that can be so. The program
- * sets the bit in strays when it meets such a flow, and user space takes it back; docs/decisions/0010-settled-slots.md.
+ * One ring; the whole value of an inner map of rings. The number of a slot's real, 0 for none, is the sum of what members has for the lower bits of near
+ * and of far by PF_RING_MEMBERS. In narrow rings far is 0 everywhere, and only its first byte is looked at; in wide ones, of more
+ * reals than members has places, members are their own places. A slot is settled unless near has PF_UNSETTLED: then the
+ * flow cache may have flows of it at other reals. User space sets the bit before that can be so. The program sets the bit in
+ * strays when it meets such a flow, and user space takes it back; docs/decisions/0010-settled-slots.md.
+ *
+ * Of most rings so one byte of a slot is read: where pools are many, half the bytes are more of them near.
  */
 struct pf_ring {
-	__u64 unsettled[PF_SLOT_WORDS];
+	__u64 far_mask; /* of the slot whose byte of far counts: all bits in a wide ring, else 0 */
+	__u16 members[PF_RING_MEMBERS]; /* the first is 0 */
 	__u64 strays[PF_SLOT_WORDS];
-	__u16 slot[PF_RING_SLOTS];
-	__u16 spare[3];
+	__u8 near[PF_RING_SLOTS];
+	__u8 far[PF_RING_SLOTS];
+	__u8 spare[6];
 };
 
 /* Bytes of a cache line. */
@@ -252,10 +264,14 @@ struct pf_settings {
 	__u32 zero;		  /* always 0, which the verifier does not know */
 };
 
+/* Ticks that a note holds for, from a multiple of them on, unless new flows are many; a power of two. */
+enum pf_note_ticks { PF_NOTE_TICKS = 4 };
+
 /* What one CPU has done in the current window; see pf_constants. */
 struct pf_budget {
 	__u64 flow_window;    /* which window new_flows counts in */
 	__u64 too_big_window; /* the same for too_big_answers */
+	__u64 many_flows;     /* when there were more new flows in a window than an eighth of the flow cache: in PF_NOTE_TICKS ticks */
 	__u32 new_flows;
 	__u32 too_big_answers;
 };

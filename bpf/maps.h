@@ -67,7 +67,7 @@ struct pf_filter {
 
 struct pf_filter address_filter SEC(".data.address_filter") = {};
 
-/* By number; as many as there are numbers. */
+/* By number; as many as 16 bits can name, so that nobody has to ask. */
 struct pf_real reals[PF_NUMBERS] SEC(".data.reals") = {};
 
 /* Volatile, for it may change between any two reads. */

@@ -15,6 +15,23 @@
 
 #define PF_NOTE_BITS 48 /* of a word; above them is the stamp of the moment that they hold for */
 
+/* Nobody forgets flows of TCP for their age, so of them it does not matter when exactly they were last alive. */
+INLINE __u64 is_aging(const struct packet *p)
+{
+	return 1 - is_zero(p->protocol ^ IPPROTO_TCP);
+}
+
+/*
+ * Differs from one moment to the next. A moment is several ticks, for of slow flows, too, most packets should find a note; it is one where the
+ * flow cache has to know better: of flows that age, and where new ones are so many that what it takes for silent is given up within seconds.
+ */
+INLINE __u16 note_stamp(const struct packet *p)
+{
+	__u64 ticks = all_ticks(), is_one = is_aging(p) | is_zero(ticks / PF_NOTE_TICKS ^ p->cpu->budget.many_flows);
+
+	return changes.count + (ticks & ~((PF_NOTE_TICKS - 1) * (1 - is_one)));
+}
+
 /*
  * What chooses the note, from its highest bit. By another factor in each moment, so that flows which share a note in one do not in the next:
  * else the slower one of two would hardly ever be looked for.
@@ -24,10 +41,11 @@ INLINE __u64 noted_by(const struct packet *p, __u16 stamp)
 	return p->hash * (2 * (__u64)stamp + 1);
 }
 
-/* The word of this CPU that has the note of the packet's flow. */
+/* The word of this CPU that has the note of the packet's flow. Flows that age have words of their own: their moments are others. */
 INLINE __u64 *notes_of(const struct packet *p, __u16 stamp)
 {
-	__u32 mask = constants.note_mask, index = bpf_get_smp_processor_id() * (mask + 1) + (noted_by(p, stamp) >> 48 & mask);
+	__u32 mask = constants.note_mask, part = 2 * bpf_get_smp_processor_id() + is_aging(p);
+	__u32 index = part * (mask + 1) + (noted_by(p, stamp) >> 48 & mask);
 
 	return bpf_map_lookup_elem(&notes, &index);
 }
@@ -43,7 +61,7 @@ INLINE __u64 note_of(const struct packet *p, __u16 stamp)
  */
 INLINE __u64 lacks_note(const struct packet *p)
 {
-	__u16 stamp = stamp_of(this_moment());
+	__u16 stamp = note_stamp(p);
 	const __u64 *word = notes_of(p, stamp);
 
 	if (PF_TRACING || !word) /* the latter cannot be */
@@ -53,7 +71,7 @@ INLINE __u64 lacks_note(const struct packet *p)
 
 INLINE void note(const struct packet *p)
 {
-	__u16 stamp = stamp_of(this_moment());
+	__u16 stamp = note_stamp(p);
 	__u64 *word = notes_of(p, stamp);
 
 	if (word)

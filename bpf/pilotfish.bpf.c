@@ -25,6 +25,8 @@
 /* BTF keeps a type only if something has it; the agent takes names and sizes from there. */
 enum pf_numbers unused_numbers __attribute__((unused));
 enum pf_ring_size unused_ring_size __attribute__((unused));
+enum pf_ring_members unused_ring_members __attribute__((unused));
+enum pf_near unused_near __attribute__((unused));
 enum pf_filter_size unused_filter_size __attribute__((unused));
 enum pf_family unused_family __attribute__((unused));
 enum pf_reason unused_reason __attribute__((unused));
@@ -33,6 +35,7 @@ enum pf_homes unused_homes __attribute__((unused));
 enum pf_flag unused_flag __attribute__((unused));
 enum pf_scope unused_scope __attribute__((unused));
 enum pf_line unused_line __attribute__((unused));
+enum pf_note_ticks unused_note_ticks __attribute__((unused));
 enum pf_block unused_block __attribute__((unused));
 enum pf_hot_places unused_hot_places __attribute__((unused));
 enum pf_hot_kind unused_hot_kind __attribute__((unused));

@@ -41,23 +41,29 @@ INLINE __u64 is_void(__u32 real_number)
 	return is_zero(reals[real_number].encap); /* PF_ENCAP_NONE */
 }
 
+/* The number of the real in a slot. near: what the slot has of it there. Without a branch, as in look_in_ring. */
+INLINE __u16 number_in(const struct pf_ring *ring, __u64 slot, __u32 near)
+{
+	return ring->members[near] + ring->far[slot & ring->far_mask] * PF_RING_MEMBERS;
+}
+
 /* What the ring of a pool has for the packet. No branch tells the verifier what it was: it would follow each through all that comes later. */
 INLINE struct ring_place look_in_ring(const struct packet *p, __u32 pool, __u32 path)
 {
 	__u64 slot = ring_slot(hash_for_ring(p));
 	struct ring_place place = {.pool = pool, .slot = slot, .path = path};
 	struct pf_ring *ring;
-	__u64 unsettled = ~0ULL;
+	__u32 unsettled = PF_UNSETTLED;
 	__u16 number = 0;
 
 	ring = ring_of(pool);
 	if (ring && slot < PF_RING_SLOTS) { /* surely; older verifiers lose the bound */
-		number = ring->slot[slot];
-		unsettled = ring->unsettled[slot / 64];
+		unsettled = ring->near[slot];
+		number = number_in(ring, slot, unsettled % PF_RING_MEMBERS);
 	}
 	place.is_missing = veil(!ring);
 	place.real_number = (__u16)veil(number);
-	place.unsettled = (unsettled & slot_bit(slot)) | is_void(place.real_number);
+	place.unsettled = (unsettled & PF_UNSETTLED) | is_void(place.real_number);
 	return place;
 }
 

@@ -143,8 +143,8 @@ const configSchema = fields('the configuration', {
   limits: fields('limits', {
     vips: optional(readMostVips, vips),
     pools: optional(wholeNumber(1, 65_535), pools),
-    // Rings and flows hold numbers of reals in 16 bits, and 0 is none.
-    reals: optional(wholeNumber(1, 65_535), reals),
+    // Rings hold numbers of reals in 15 bits, and 0 is none.
+    reals: optional(wholeNumber(1, 32_767), reals),
     clients: optional(wholeNumber(1, 4_000_000), clients),
     // The largest table surely holds so many.
     serverIds: optional(wholeNumber(1, serverIds), serverIds),

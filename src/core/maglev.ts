@@ -14,7 +14,7 @@ export interface RingReal {
   readonly weight: number;
 }
 
-/** Numbers of reals have 16 bits in the data plane, and 0 stands for none. */
+/** Slots hold indexes of 16 bits. */
 const MAX_REALS = 65_535;
 
 /** Sums and products with the number of slots stay exact in a double. */

@@ -36,7 +36,7 @@ export class KernelMapStore implements MapStore {
   readonly #tableSizes: Readonly<Record<TableName, number>>;
   /** Those that were put into place last. */
   readonly #tables = new Map<TableName, BpfMap>();
-  readonly #settling = new Settling(({ slots }) => unmap(slots));
+  readonly #settling = new Settling(({ memory }) => unmap(memory));
   /** Stands where a pool was removed; made when first needed. */
   #empty: BpfMap | undefined;
 
@@ -120,9 +120,9 @@ export class KernelMapStore implements MapStore {
     const made: MadeRing[] = [];
     try {
       try {
-        for (const { pool, fill } of rings) made.push(makeRing(pool, fill));
+        for (const ring of rings) made.push(makeRing(ring));
       } catch (error) {
-        for (const { image } of made) unmap(image.slots);
+        for (const { image } of made) unmap(image.memory);
         throw error;
       }
       for (const { pool, image } of made) this.#settling.add(pool, image);
@@ -240,11 +240,11 @@ interface MadeRing {
   readonly image: RingImage;
 }
 
-function makeRing(pool: number, fill: (slots: Uint16Array) => void): MadeRing {
+function makeRing({ pool, fill }: RingFill): MadeRing {
   const map = newRing(`pf_ring_${pool}`);
   try {
     const image = new RingImage(map.mmap());
-    fill(image.slots);
+    image.fill(fill);
     return { pool, map, image };
   } catch (error) {
     map.close();

@@ -40,7 +40,7 @@ export const entryBytes: Readonly<Record<TableName, number>> = {
   server_ids: structs.pf_server_id.size,
 };
 
-/** A ring to be made: `fill` writes all RING_SLOTS slots of memory that nothing reads yet. */
+/** A ring to be made: `fill` writes the number of a real, below PF_REAL_NUMBERS, or 0 into all RING_SLOTS slots. */
 export interface RingFill {
   readonly pool: number;
   fill(slots: Uint16Array): void;

@@ -101,7 +101,7 @@ export class MemoryMapStore implements MapStore {
       );
     const made = rings.map(({ pool, fill }) => {
       const image = RingImage.blank();
-      fill(image.slots);
+      image.fill(fill);
       return { pool, ring: { id: this.#nextId++, image } };
     });
     for (const { pool, ring } of made) {
@@ -133,7 +133,7 @@ export class MemoryMapStore implements MapStore {
 
   /** The slots of a pool’s ring, for tests and dumps. */
   slots(pool: number): Uint16Array | null {
-    return this.#rings.get(pool)?.image.slots ?? null;
+    return this.#rings.get(pool)?.image.reals() ?? null;
   }
 
   #map(map: MapName): Map<string, Uint8Array> {

@@ -38,7 +38,7 @@ export interface ProgramSizes {
   readonly tracing?: boolean;
 }
 
-const MAX_NUMBERS = enums.pf_numbers.PF_NUMBERS;
+const { PF_NUMBERS, PF_REAL_NUMBERS } = enums.pf_numbers;
 const NEW_FLOWS_PER_SECOND = 500_000;
 const MOST_IN_WINDOW = 2 ** 32 - 1;
 /** As docs/reference/packets.md has it. */
@@ -128,15 +128,15 @@ interface Configured extends LoadedSizes, Pick<LoadedProgram, 'flowsPerCpu' | 't
 function configure(object: BpfObject, sizes: ProgramSizes, { rate, jiffies }: KernelClock): Configured {
   const buckets = Math.max(1, Math.ceil(sizes.flowsPerCpu / BUCKET_ENTRIES));
   const hot = sizes.hotFlows ?? true;
-  const vips = Math.min(MAX_NUMBERS, sizes.vips * HEADROOM);
-  const reals = Math.min(MAX_NUMBERS, sizes.reals * HEADROOM + 1);
+  const vips = Math.min(PF_NUMBERS, sizes.vips * HEADROOM);
+  const reals = Math.min(PF_REAL_NUMBERS, sizes.reals * HEADROOM + 1);
   const entries = {
     prefixes: (sizes.vips + (sizes.clients ?? defaultLimits.clients)) * HEADROOM,
     vip_traffic: vips,
     rings: sizes.pools * HEADROOM,
     real_traffic: reals,
     flows: Math.ceil((buckets * possibleCpus()) / BLOCK_BUCKETS),
-    notes: noteWords(buckets * BUCKET_ENTRIES) * possibleCpus(),
+    notes: 2 * noteWords(buckets * BUCKET_ENTRIES) * possibleCpus(),
     hot_flows: hot ? enums.pf_hot_places.PF_HOT_PLACES * possibleCpus() : 1,
   };
   for (const [map, count] of Object.entries(entries)) object.setMaxEntries(map, count);

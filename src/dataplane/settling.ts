@@ -1,10 +1,13 @@
 import { type RingImage, SLOT_WORDS } from './ring-image.ts';
 
 const ALL = 0xffff_ffff;
+const NO_REALS = new Uint16Array();
 
 /** A ring that the program has or may have. */
 interface Placed {
   readonly image: RingImage;
+  /** Its slots that are not settled, as the image says it to the program. */
+  readonly unsettled: Uint32Array;
   /** Its slots that became unsettled since the last look at strays. */
   readonly young: Uint32Array;
 }
@@ -28,17 +31,21 @@ export class Settling {
 
   /** Before packets may see a ring, whose slots are filled: sets what it takes over from the one in its place. */
   add(pool: number, image: RingImage): void {
-    const young = new Uint32Array(SLOT_WORDS);
     const before = this.#rings.get(pool) ?? [];
-    if (this.#rings.has(pool) && before.length === 0) young.fill(ALL);
-    image.unsettled.set(young);
-    for (const { image: old, young: oldYoung } of before)
-      for (let word = 0; word < SLOT_WORDS; word++) {
-        young[word]! |= oldYoung[word]! | changedSlots(old.slots, image.slots, word);
-        image.unsettled[word]! |= old.unsettled[word]! | young[word]!;
-        image.strays[word]! |= old.strays[word]!;
+    const added = { image, young: new Uint32Array(SLOT_WORDS), unsettled: new Uint32Array(SLOT_WORDS) };
+    const olds = before.map((old) => ({ ...old, reals: old.image.reals() }));
+    const reals = before.length > 0 ? image.reals() : NO_REALS;
+    if (this.#rings.has(pool) && before.length === 0) added.young.fill(ALL);
+    for (let word = 0; word < SLOT_WORDS; word++) {
+      let unsettled = 0;
+      for (const old of olds) {
+        added.young[word]! |= old.young[word]! | changedSlots(old.reals, reals, word);
+        unsettled |= old.unsettled[word]!;
+        image.strays[word]! |= old.image.strays[word]!;
       }
-    this.#rings.set(pool, [...before, { image, young }]);
+      show(added, word, unsettled | added.young[word]!);
+    }
+    this.#rings.set(pool, [...before, added]);
   }
 
   /** The program has this ring, which was added, and no other for the pool: no packet reads another one any more. */
@@ -66,9 +73,9 @@ export class Settling {
     for (const pool of pools) {
       const rings = this.#rings.get(pool) ?? [];
       this.#rings.set(pool, rings);
-      for (const { image, young } of rings) {
-        young.fill(ALL);
-        image.unsettled.fill(ALL);
+      for (const ring of rings) {
+        ring.young.fill(ALL);
+        for (let word = 0; word < SLOT_WORDS; word++) show(ring, word, ALL);
       }
     }
   }
@@ -81,9 +88,9 @@ export class Settling {
     for (const rings of this.#rings.values())
       for (let word = 0; word < SLOT_WORDS; word++) {
         const met = rings.reduce((bits, { image }) => bits | Atomics.exchange(image.strays, word, 0), 0);
-        for (const { image, young } of rings) {
-          Atomics.store(image.unsettled, word, (met | young[word]!) >>> 0);
-          young[word] = 0;
+        for (const ring of rings) {
+          show(ring, word, met | ring.young[word]!);
+          ring.young[word] = 0;
         }
       }
   }
@@ -96,6 +103,13 @@ export class Settling {
     );
     this.#release(image);
   }
+}
+
+/** Most words stay as they are. */
+function show({ image, unsettled }: Placed, word: number, bits: number): void {
+  if (unsettled[word] === bits >>> 0) return;
+  unsettled[word] = bits;
+  image.setUnsettled(word, bits);
 }
 
 /** Bits of the slots of one word that differ. */

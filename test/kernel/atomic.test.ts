@@ -13,7 +13,7 @@ import { type Need, need, skipUnless } from '../support/require.ts';
 
 /**
  * A packet sees the old ring or the new one, never a mix: a probe program looks at 4,096 slots of the ring at a time,
- * over and over on another CPU, while rings of one value each come and go.
+ * over and over on another CPU, while rings, each of one real there, come and go.
  */
 
 const cpus = allowedCpus();
@@ -24,6 +24,12 @@ const counts = { looks: 0, mixed: 8, changes: 16 } as const;
 
 /** How often the ring should have changed in the middle of the probe’s runs. */
 const ENOUGH = 300;
+
+/** All slots that the probe looks at, every 16th, are of one real, another one in each generation. The rest makes the ring a wide one. */
+function fill(slots: Uint16Array, generation: number): void {
+  for (let slot = 0; slot < slots.length; slot++)
+    slots[slot] = 1 + ((slot % 16 === 0 ? generation : slot % 200) % 0x7fff);
+}
 
 /** Keeps all threads of this process on these CPUs; a test run on another one goes there for as long as it lasts. */
 function stayOn(list: readonly number[]): void {
@@ -86,7 +92,7 @@ describe.skipIf(skipUnless(['two-cpus'], twoCpus))('a ring that changes under th
     const swap = async (generation: number) => {
       // A swap ends with a run of the probe, for whose end it waits: the next one must not begin there too.
       await sleep(generation % 5);
-      await loaded.store.swapRings([{ pool: 0, fill: (slots) => slots.fill(1 + (generation % 0xffff)) }]);
+      await loaded.store.swapRings([{ pool: 0, fill: (slots) => fill(slots, generation) }]);
     };
     await swap(0);
     const generations = await probeWhile(10_000, () => count('changes') >= ENOUGH, swap);
@@ -95,28 +101,28 @@ describe.skipIf(skipUnless(['two-cpus'], twoCpus))('a ring that changes under th
     expect(count('changes')).toBeGreaterThanOrEqual(ENOUGH);
   });
 
-  it.each<[string, (ring: BpfMap, slots: Uint16Array, generation: number) => void]>([
-    ['written into in place', (_ring, slots, generation) => slots.fill(generation)],
+  it.each<[string, (ring: BpfMap, image: RingImage, generation: number) => void]>([
+    ['written into in place', (_ring, image, generation) => image.fill((slots) => fill(slots, generation))],
     [
       'replaced by one update of its only element',
-      (ring, _slots, generation) => {
-        const bytes = new Uint8Array(RING_BYTES);
-        new RingImage(bytes).slots.fill(generation);
-        ring.put(indexKey(0), bytes);
+      (ring, _image, generation) => {
+        const image = RingImage.blank();
+        image.fill((slots) => fill(slots, generation));
+        ring.put(indexKey(0), image.memory);
       },
     ],
   ])('is seen as a mix, control: when it is %s', async (_how, write) => {
     const shape = { keySize: 4, valueSize: RING_BYTES, maxEntries: 1, flags: 1 << 10 } as const;
     const ring = createMap({ type: 'array', name: 'control', ...shape });
     const memory = ring.mmap();
-    const { slots } = new RingImage(memory);
+    const image = new RingImage(memory);
     const descriptor = new Uint8Array(Uint32Array.of(ring.fd).buffer);
     await loaded.object.map('rings').putBatch(indexKey(0), descriptor, 1);
     await probeWhile(
       1_000,
       () => count('mixed') > 0,
       async (generation) => {
-        for (let i = 0; i < 20; i++) write(ring, slots, 1 + ((20 * generation + i) % 0xffff));
+        for (let i = 0; i < 20; i++) write(ring, image, 20 * generation + i);
         // Lets the probe’s next call begin.
         await sleep(0);
       },

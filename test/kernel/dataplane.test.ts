@@ -37,7 +37,7 @@ function dumpRing(id: number): Uint16Array {
     encoding: 'utf8',
     maxBuffer: 1 << 24,
   });
-  return new RingImage(Uint8Array.from((JSON.parse(dump) as { value: string[] }).value, Number)).slots;
+  return new RingImage(Uint8Array.from((JSON.parse(dump) as { value: string[] }).value, Number)).reals();
 }
 
 const kernel: Kind = {

@@ -6,7 +6,7 @@ import { eraseFlows } from '../support/flow-buckets.ts';
 import { icmp, rawSegment, tcp, tcpFlags, udp } from '../support/frames.ts';
 import { benchOf, inForce, isHot, OTHER, REAL, roomInTick, VIP } from '../support/hot-flows.ts';
 import { pool, real, snapshot, vip } from '../support/model.ts';
-import { noteAll, whileNoted } from '../support/notes.ts';
+import { NOTE_TICKS, noteAll, startOfMoment, whileNoted } from '../support/notes.ts';
 import { framed, packet } from '../support/packets.ts';
 import type { ProgramBench } from '../support/program-bench.ts';
 
@@ -100,9 +100,31 @@ describe('the flow cache', () => {
     expect(isAsked(bench, frame)).toBe(true);
   });
 
-  it('is asked again in the next tick, so that it knows that the flow is alive', async () => {
-    const bench = await ownBench();
+  it('is asked again for a flow of UDP in the next tick, so that it knows that the flow is alive', async () => {
+    const datagram = framed(packet(VIP[4], udp({ from: 40_000, to: 80 })));
+    const bench = await ownBench([onlyA], [web({ protocol: 'udp' })]);
+    await startOfMoment(bench);
     await noteAll(bench);
+    expect(isAsked(bench, datagram)).toBe(false);
+    await sleep(bench.loaded.tickMs + 20);
+    expect(isAsked(bench, datagram)).toBe(true);
+  });
+
+  it('is asked again for a flow of TCP, whose age is not asked for, only some ticks later', async () => {
+    const bench = await ownBench();
+    await startOfMoment(bench);
+    introduce(bench, frame);
+    await sleep((NOTE_TICKS - 2) * bench.loaded.tickMs);
+    expect(isAsked(bench, frame)).toBe(false);
+    await sleep(2 * bench.loaded.tickMs + 20);
+    expect(isAsked(bench, frame)).toBe(true);
+  });
+
+  it('is asked again for it in the next tick where so many are new that the cache gives up who is silent', async () => {
+    const bench = await ownBench([onlyA], [web()], 64);
+    await startOfMoment(bench);
+    for (let i = 0; i < 20; i++) bench.send(flow(50_000 + i, tcpFlags.syn));
+    introduce(bench, frame);
     expect(isAsked(bench, frame)).toBe(false);
     await sleep(bench.loaded.tickMs + 20);
     expect(isAsked(bench, frame)).toBe(true);

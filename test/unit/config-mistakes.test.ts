@@ -279,10 +279,10 @@ describe('mistakes in agent.yaml', () => {
     ],
     [
       'too many reals',
-      { ...least, limits: { reals: 65_536 } },
+      { ...least, limits: { reals: 32_768 } },
       'limits.reals',
-      'must be a whole number from 1 to 65535',
-      'choose a number from 1 to 65535',
+      'must be a whole number from 1 to 32767',
+      'choose a number from 1 to 32767',
     ],
   ])('%s', (_what, tree, place, message, fix) => {
     const error = failure(tree);

@@ -1,0 +1,65 @@
+import { describe, expect, it } from 'vitest';
+import { type Flow, flowHash, slotOf } from '../../src/core/flow-hash.ts';
+import { ethernet, ipv4, tcp, tcpFlags } from '../support/frames.ts';
+import { whileNoted } from '../support/notes.ts';
+import { ProgramBench, settings, target } from '../support/program-bench.ts';
+
+/** A slot is a byte, of a place in a list of the ring’s reals; with more reals than that has places it is two, of the real’s number. */
+
+const VIP = '192.0.2.10';
+const CLIENT = '198.51.100.7';
+const keys = BigUint64Array.from(settings.hashKeys.split(','), (key) => BigInt(`0x${key}`));
+
+const ports = Array.from({ length: 300 }, (_, i) => 20_000 + i);
+const flowOf = (port: number): Flow => ({
+  protocol: 'tcp',
+  source: CLIENT,
+  sourcePort: port,
+  destination: VIP,
+  destinationPort: 80,
+});
+const frameOf = (port: number, flags: number): Uint8Array =>
+  ethernet(ipv4({ from: CLIENT, to: VIP }, tcp({ from: port, to: 80, flags })));
+
+const addressesOf = (count: number): string[] => Array.from({ length: count }, (_, i) => `10.0.${i >> 8}.${i & 255}`);
+
+/** A program whose only pool has so many reals, and what puts them into the slots in turns, from the one with number `first` on. */
+async function poolOf(count: number) {
+  const bench = await ProgramBench.load();
+  await bench.converge(target({ [`${VIP}|80|tcp`]: 'web' }, { web: addressesOf(count) }));
+  const reals = [...bench.dataPlane.observe().reals].toSorted(([a], [b]) => a - b);
+  expect(reals.length).toBe(count);
+  const at = (slot: number, first: number) => reals[(slot + first) % count] ?? expect.fail();
+  const put = (first: number) =>
+    bench.store.swapRings([
+      {
+        pool: 0,
+        fill: (slots) => {
+          for (let slot = 0; slot < slots.length; slot++) slots[slot] = at(slot, first)[0];
+        },
+      },
+    ]);
+  const realOf = (port: number, first: number) => at(slotOf(flowHash(keys, flowOf(port), '5-tuple')), first)[1].address;
+  return { bench, put, realOf };
+}
+
+describe.each([1, 126, 127, 128, 129, 600])('a ring of %i reals', (count) => {
+  it('gives each slot its real', async () => {
+    const { bench, put, realOf } = await poolOf(count);
+    using _ = bench;
+    for (const first of [0, 1]) {
+      await put(first);
+      for (const port of ports) expect(bench.realOf(frameOf(port, tcpFlags.syn))).toBe(realOf(port, first));
+    }
+  });
+
+  it('has the flow cache asked for flows of slots that changed', async () => {
+    const { bench, put, realOf } = await poolOf(count);
+    using _ = bench;
+    await put(0);
+    for (const port of ports) bench.send(frameOf(port, tcpFlags.ack));
+    await put(1);
+    const seen = await whileNoted(bench, () => ports.map((port) => bench.realOf(frameOf(port, tcpFlags.ack))));
+    expect(seen).toEqual(ports.map((port) => realOf(port, 0)));
+  });
+});
