@@ -7,6 +7,8 @@
 #include "parse.h"
 
 #define PF_NO_SUM (~0ull) /* no checksum is wanted */
+/* 0 in one's complement, and more than the sum of seven 16-bit words: what is taken from it is negated, and need not be folded for that. */
+#define PF_NO_WORDS (8 * 0xffff)
 #define PF_GUE_PORTS 0xc000 /* source ports: 49152 and above, 14 bits of them */
 
 INLINE int is_unknown(const __u8 mac[ETH_ALEN])
@@ -63,18 +65,24 @@ INLINE __u8 inner_protocol(const struct packet *p)
 	return p->family == PF_FAMILY_V4 ? IPPROTO_IPIP : IPPROTO_IPV6;
 }
 
-/* RFC 2003 and RFC 4213, but for the id, which is 0: with DF set it means nothing (RFC 6864). Returns the sum of both addresses. */
-INLINE __u64 write_outer_ipv4(__u32 *word, const struct packet *p, __u8 protocol, __u32 size)
+/* Of a word: no more than two 16-bit words are, so that sums of some stay short. */
+INLINE __u32 half_folded(__u32 word)
 {
-	__u32 source = settings.outer_v4 | ((__u32)p->hash & settings.outer_v4_host), destination = p->real->address[0];
-	__u64 addresses = (__u64)source + destination;
+	return (word & 0xffff) + (word >> 16);
+}
 
-	word[0] = bpf_htonl(0x45000000) | (__u32)p->tos << 8 | (__u32)bpf_htons(p->length + size) << 16;
+/* RFC 2003 and RFC 4213, but for the id, which is 0: with DF set it means nothing (RFC 6864). Returns the sum of both addresses. */
+INLINE __u32 write_outer_ipv4(__u32 *word, const struct packet *p, __u8 protocol, __u32 size)
+{
+	__u32 source = settings.outer_v4 | ((__u32)p->hash & settings.outer_v4_host), length = bpf_htons(p->length + size);
+	__u32 start = bpf_htonl(0x45000000) | (__u32)p->tos << 8, ttl = p->hops | (__u32)protocol << 8;
+	__u32 addresses = p->real->address_sum + half_folded(source), sum = addresses + start + length + bpf_htons(PF_IP_DF) + ttl;
+
+	word[0] = start | length << 16;
 	word[1] = bpf_htonl(PF_IP_DF);
-	word[2] = p->hops | (__u32)protocol << 8;
+	word[2] = ttl | (__u32)(__u16)~fold_short(sum) << 16;
 	word[3] = source;
-	word[4] = destination;
-	word[2] |= (__u32)checksum(addresses + word[0] + word[1] + word[2]) << 16;
+	word[4] = p->real->address[0];
 	return addresses;
 }
 
@@ -82,7 +90,6 @@ INLINE __u64 write_outer_ipv4(__u32 *word, const struct packet *p, __u8 protocol
 INLINE __u64 write_outer_ipv6(__u32 *word, const struct packet *p, __u8 protocol, __u32 size)
 {
 	__u32 low = (__u32)p->hash, high = (__u32)(p->hash >> 32);
-	__u64 addresses = 0;
 
 	word[0] = bpf_htonl(6u << 28 | (__u32)p->tos << 20 | (high & 0xfffff));
 	word[1] = bpf_htons(p->length + size - sizeof(struct ipv6hdr)) | (__u32)protocol << 16 | (__u32)p->hops << 24;
@@ -91,10 +98,7 @@ INLINE __u64 write_outer_ipv6(__u32 *word, const struct packet *p, __u8 protocol
 	word[4] = settings.outer_v6[2] | (high & settings.outer_v6_host[0]);
 	word[5] = settings.outer_v6[3] | (low & settings.outer_v6_host[1]);
 	__builtin_memcpy(word + 6, p->real->address, sizeof(p->real->address));
-#pragma clang loop unroll(full)
-	for (int i = 2; i < 10; i++)
-		addresses += word[i];
-	return addresses;
+	return (__u64)p->real->address_sum + word[2] + word[3] + word[4] + word[5];
 }
 
 /*
@@ -106,16 +110,16 @@ INLINE __u64 inner_sum(struct xdp_md *ctx, const struct packet *p)
 	const __u32 *ip = at(ctx, p, 0);
 	const struct udphdr *udp = at(ctx, p, p->l4);
 	__be16 length = bpf_htons(p->length - p->l4);
-	__u64 pseudo = (__u64)length + ((__u32)p->protocol << 8);
+	__u32 pseudo = length + ((__u32)p->protocol << 8);
 
 	if ((const void *)(ip + 5) > frame_end(ctx) || (const void *)(udp + 1) > frame_end(ctx) || p->icmp || p->fragment ||
 	    (p->protocol == IPPROTO_UDP && !has_checksum(udp, length)))
 		return sum_frame(ctx, p->l3, p->length);
 	if (p->family == PF_FAMILY_V4)
-		return (__u16)~fold(pseudo + (__u32)p->addresses[0] + (p->addresses[0] >> 32));
+		return PF_NO_WORDS - pseudo - half_folded(p->addresses[0]) - half_folded(p->addresses[0] >> 32);
 	if (p->l4 != sizeof(struct ipv6hdr))
 		return sum_frame(ctx, p->l3, p->length);
-	return (__u64)(__u16)~fold(pseudo) + ip[0] + ip[1];
+	return (__u64)(PF_NO_WORDS - pseudo) + ip[0] + ip[1];
 }
 
 /* Variant 1: the packet itself follows the UDP header. addresses: their sum; inner: that of the packet, or PF_NO_SUM. */

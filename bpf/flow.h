@@ -131,40 +131,79 @@ INLINE int find_flow(struct packet *p, struct flow_buckets buckets)
 	return 1;
 }
 
+/* Two buckets in turns, as in entry_of: places are twice those in a bucket, and 1 more in the second. */
+INLINE __u64 entry_at(const struct pf_flow_bucket *first, const struct pf_flow_bucket *second, __u32 place)
+{
+	return (place % 2 ? second : first)->entry[place / 2];
+}
+
 /*
  * How gladly an entry is given up: its own flow's first, then an empty one, then the longest unused. Among equals, and in a burst
  * all entries are of one tick, it is the hash that chooses, which turns the places round, by bits that do not choose the bucket.
  * Of empty ones it is the lowest place: so buckets fill from below, and of the two it is the emptier one that fills (Azar and
- * others, 1994).
+ * others, 1994). have_room: may the entry be empty or its own flow's? Nearly always none is.
  */
-INLINE __u64 eviction_rank(__u64 entry, __u32 place, __u64 hash, __u32 now)
+INLINE __s64 eviction_rank(__u64 entry, __u32 place, __u64 hash, __u32 now, const int have_room)
 {
-	__u64 is_own = is_zero((entry ^ hash) & PF_TAG), is_empty = is_zero(entry_real(entry));
-	__u64 age = (now - entry_time(entry)) & PF_TICKS, turned = place ^ (hash & (2 * PF_BUCKET_ENTRIES - 1));
+	__u64 age = (now - entry_time(entry)) & PF_TICKS, turned = place ^ (hash & (2 * PF_BUCKET_ENTRIES - 1)), first = 0;
 
-	return (is_own & ~is_empty) << 19 | is_empty * (1 << 4 | (2 * PF_BUCKET_ENTRIES - 1 - place)) << 14 | age << 4 | turned;
+	if (have_room) {
+		__u64 is_own = is_zero((entry ^ hash) & PF_TAG), is_empty = is_zero(entry_real(entry));
+
+		first = (is_own & ~is_empty) << 19 | is_empty * (1 << 4 | (2 * PF_BUCKET_ENTRIES - 1 - place)) << 14;
+	}
+	return (first | age << 4 | turned) << 4 | place;
 }
 
-/*
- * The place of the entry to give up: twice its place in its bucket, and 1 more in the second. In turns from both buckets, as in
- * entry_of. Apart from the program's body, for a new flow waits for memory anyway.
- */
+/* Without a branch, which no CPU could predict. */
+INLINE __s64 higher(__s64 one, __s64 other)
+{
+	__s64 ahead = one - other, is_behind = ahead >> 63; /* all bits or none */
+
+	asm volatile("" : "+r"(is_behind));
+	return one - (ahead & is_behind);
+}
+
+/* The highest rank, with its place. Fours are compared by themselves, or each entry would wait for the one before. */
+INLINE __s64 highest_rank(const struct pf_flow_bucket *first, const struct pf_flow_bucket *second, __u64 hash, __u32 now,
+			  const int have_room)
+{
+	__s64 highest = 0, rank[4];
+
+#pragma clang loop unroll(full)
+	for (int place = 0; place < 2 * PF_BUCKET_ENTRIES; place += 4) {
+#pragma clang loop unroll(full)
+		for (int i = 0; i < 4; i++)
+			rank[i] = eviction_rank(entry_at(first, second, place + i), place + i, hash, now, have_room);
+		highest = higher(highest, higher(higher(rank[0], rank[1]), higher(rank[2], rank[3])));
+	}
+	return highest;
+}
+
+/* Is an entry empty or the flow's own? Buckets fill from below. */
+INLINE int have_room(const struct pf_flow_bucket *first, const struct pf_flow_bucket *second, __u64 hash)
+{
+	const __u32 last = 2 * PF_BUCKET_ENTRIES - 2;
+	/* Negative as soon as one of the numbers is 0. */
+	__s64 numbers = ((__s64)entry_real(entry_at(first, second, last)) - 1) |
+			((__s64)entry_real(entry_at(first, second, last + 1)) - 1);
+
+#pragma clang loop unroll(full)
+	for (__u32 place = 0; place < 2 * PF_BUCKET_ENTRIES; place++)
+		numbers |= (__s64)((entry_at(first, second, place) ^ hash) & PF_TAG) - 1;
+	return numbers < 0;
+}
+
+/* The place of the entry to give up. Apart from the program's body, for a new flow waits for memory anyway. */
 APART __u32 place_to_take(const struct pf_flow_bucket *first, const struct pf_flow_bucket *second, __u64 hash, __u32 now)
 {
-	__s64 best = 0;
+	__s64 rank;
 
 	if (!first || !second)
 		return 0;
-#pragma clang loop unroll(full)
-	for (int place = 0; place < 2 * PF_BUCKET_ENTRIES; place++) {
-		const struct pf_flow_bucket *bucket = place % 2 ? second : first;
-		__s64 rank = eviction_rank(bucket->entry[place / 2], place, hash, now) << 4 | place;
-		__s64 ahead = best - rank, is_behind = ahead >> 63; /* all bits or none */
-
-		asm volatile("" : "+r"(is_behind));
-		best -= ahead & is_behind;
-	}
-	return best & (2 * PF_BUCKET_ENTRIES - 1);
+	rank = unlikely(have_room(first, second, hash)) ? highest_rank(first, second, hash, now, 1) :
+							   highest_rank(first, second, hash, now, 0);
+	return rank & (2 * PF_BUCKET_ENTRIES - 1);
 }
 
 INLINE void remember_flow(struct packet *p, struct flow_buckets buckets)

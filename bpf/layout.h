@@ -139,7 +139,7 @@ struct pf_real {
 	__u8 gue_checksum; /* 1: the outer UDP header has a checksum */
 	__be16 gue_port;
 	__u8 mac[6]; /* with encap l2; all zero: not known */
-	__u16 spare;
+	__be16 address_sum; /* of the address, in one's complement (RFC 1071) */
 };
 
 /* 64-bit words with a bit for each slot: slot 0 is the lowest bit of the first. */

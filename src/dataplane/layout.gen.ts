@@ -645,9 +645,9 @@ export const structs = {
         "type": "u8",
         "count": 6
       },
-      "spare": {
+      "address_sum": {
         "offset": 30,
-        "type": "u16",
+        "type": "be16",
         "count": 1
       }
     }
@@ -902,4 +902,4 @@ export const variables = {
 } as const;
 
 /** Of bpf/layout.h: first 8 bytes of its SHA-256, in hex. */
-export const fingerprint = 'a4ec7450d62b18b1';
+export const fingerprint = '119e46938b97d9e9';

@@ -43,7 +43,14 @@ function decodeWay({ encap, gue_checksum, gue_port, mac }: WayFields): RealEncap
 
 export function encodeReal({ address, pool, generation, encap }: RealRecord): Uint8Array {
   const { words, family } = addressWords(address);
-  return encode('pf_real', { address: words, pool, family, generation, ...encodeWay(encap), spare: 0 });
+  return encode('pf_real', {
+    address: words,
+    pool,
+    family,
+    generation,
+    ...encodeWay(encap),
+    address_sum: sumOf(words),
+  });
 }
 
 /**
@@ -59,6 +66,13 @@ export function encodeVoidReal(
   return encode('pf_real', { ...decode('pf_real', before), encap: PF_ENCAP_NONE, generation });
 }
 
+/** Of all 16-bit words, in one’s complement (RFC 1071): so the program need not sum up addresses for its headers. */
+function sumOf(words: readonly number[]): number {
+  let sum = words.reduce((total, word) => total + (word >>> 16) + (word & 0xffff), 0);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  return sum;
+}
+
 /** The real, or for a number without one the generation that its next user gets. */
 export function decodeReal(bytes: Uint8Array): RealRecord | { readonly address: null; readonly generation: number } {
   // Most numbers are unused: they are told apart before anything is decoded.
@@ -69,7 +83,8 @@ export function decodeReal(bytes: Uint8Array): RealRecord | { readonly address: 
     address: wordsAddress(real.address, real.family),
     pool: real.pool,
     generation: real.generation,
-    encap: decodeWay(real),
+    // With another sum every header would be wrong: it then reads as the one encap that has none, for the planner to see.
+    encap: real.address_sum === sumOf(real.address) ? decodeWay(real) : { kind: 'local' },
   };
 }
 

@@ -274,6 +274,11 @@ describe.each([kernel, memory])('a data plane over $name', ({ make }) => {
     const settings = decode('pf_settings', store.get('settings', indexKey(0))!);
     store.put('settings', indexKey(0), encode('pf_settings', { ...settings, room: settings.mtu - 1 }));
     for (const [key] of [...store.entries('prefixes')].slice(0, 1)) store.delete('prefixes', key);
+    const reals = [...store.entries('reals')];
+    const [number] = wanted.reals.keys();
+    const real = store.get('reals', indexKey(number ?? 0))!;
+    const { address_sum, ...rest } = decode('pf_real', real);
+    store.put('reals', indexKey(number ?? 0), encode('pf_real', { ...rest, address_sum: address_sum ^ 1 }));
     await store.swapTable(
       'server_ids',
       new Uint8Array(tableSize(store.tableSize('server_ids'), structs.pf_server_id.size)),
@@ -281,6 +286,7 @@ describe.each([kernel, memory])('a data plane over $name', ({ make }) => {
     await store.removeRings([0]);
     await converge(dataPlane, goals.more as Target);
     expect(dataPlane.observe()).toEqual(wanted);
+    expect([...store.entries('reals')]).toEqual(reals);
     expect(found(store)).toEqual(meant(wanted.directory as Directory, store.tickMs));
   });
 
