@@ -25,7 +25,7 @@ INLINE int may_remember(struct pf_budget *budget)
 {
 	if (!take(&budget->flow_window, &budget->new_flows, constants.new_flows))
 		return 0;
-	if (unlikely(budget->new_flows == constants.flow_buckets))
+	if (unlikely(budget->new_flows == constants.flow_buckets / 8 + 1))
 		budget->many_flows = all_ticks() / PF_NOTE_TICKS;
 	return 1;
 }

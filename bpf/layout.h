@@ -153,12 +153,12 @@ enum pf_near { PF_UNSETTLED = PF_RING_MEMBERS };
 
 /*
  * One ring; the whole value of an inner map of rings. The number of a slot's real, 0 for none, is the sum of what members has for the lower bits of near
- * and of far by PF_RING_MEMBERS. In narrow rings far is 0 everywhere, and only its first byte is looked at; in wide ones, of more
+ * and PF_RING_MEMBERS times that of far. In narrow rings far is 0 everywhere, and only its first byte is looked at; in wide ones, of more
  * reals than members has places, members are their own places. A slot is settled unless near has PF_UNSETTLED: then the
  * flow cache may have flows of it at other reals. User space sets the bit before that can be so. The program sets the bit in
  * strays when it meets such a flow, and user space takes it back; docs/decisions/0010-settled-slots.md.
  *
- * Of most rings so one byte of a slot is read: where pools are many, half the bytes are more of them near.
+ * So a packet reads one byte of a slot, but of wide rings: where pools are many, more of them are near.
  */
 struct pf_ring {
 	__u64 far_mask; /* of the slot whose byte of far counts: all bits in a wide ring, else 0 */
@@ -246,7 +246,7 @@ struct pf_constants {
 	__u32 too_big_answers;	  /* per window and CPU */
 	__u32 hot;		  /* 1: flows may be hot */
 	__u32 to_line;		  /* bytes from the start of an array's value to that of a cache line; below PF_LINE */
-	__u32 note_mask;	  /* words of one CPU for notes, less one; a power of two, 65,536 at most */
+	__u32 note_mask;	  /* words of one CPU for notes of a kind of flows, less one; a power of two, 65,536 at most */
 	__u32 spare;
 };
 
@@ -271,7 +271,7 @@ enum pf_note_ticks { PF_NOTE_TICKS = 4 };
 struct pf_budget {
 	__u64 flow_window;    /* which window new_flows counts in */
 	__u64 too_big_window; /* the same for too_big_answers */
-	__u64 many_flows;     /* when there were more new flows in a window than an eighth of the flow cache: in PF_NOTE_TICKS ticks */
+	__u64 many_flows;     /* in PF_NOTE_TICKS ticks: when in one window more flows were new than a 64th of the flow cache's entries */
 	__u32 new_flows;
 	__u32 too_big_answers;
 };

@@ -148,7 +148,7 @@ struct {
 	__type(value, struct pf_flow_block);
 } flows SEC(".maps");
 
-/* Words of CPU 0, then those of CPU 1, and so on; see note.h. */
+/* Words of CPU 0, then those of CPU 1, and so on, of each first TCP's and then the others'; see note.h. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

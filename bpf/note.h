@@ -15,7 +15,7 @@
 
 #define PF_NOTE_BITS 48 /* of a word; above them is the stamp of the moment that they hold for */
 
-/* Nobody forgets flows of TCP for their age, so of them it does not matter when exactly they were last alive. */
+/* Flows of TCP are forgotten only for others, so of them the cache need not know to the tick when they were last alive. */
 INLINE __u64 is_aging(const struct packet *p)
 {
 	return 1 - is_zero(p->protocol ^ IPPROTO_TCP);
@@ -23,7 +23,7 @@ INLINE __u64 is_aging(const struct packet *p)
 
 /*
  * Differs from one moment to the next. A moment is several ticks, for of slow flows, too, most packets should find a note; it is one where the
- * flow cache has to know better: of flows that age, and where new ones are so many that what it takes for silent is given up within seconds.
+ * flow cache has to know better: of flows that age, and where new ones are so many that in the course of several ticks they would push out what looks silent.
  */
 INLINE __u16 note_stamp(const struct packet *p)
 {

@@ -52,7 +52,7 @@ const TICK_SECONDS = 2;
 
 /**
  * Room beyond the limits: make before break has the old and the new at the same time, and a removed real keeps its
- * number while its flows drain.
+ * number while its flows drain. Of reals there is less of it when the limit is above half of all numbers.
  */
 const HEADROOM = 2;
 

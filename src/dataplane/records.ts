@@ -83,7 +83,7 @@ export function decodeReal(bytes: Uint8Array): RealRecord | { readonly address: 
     address: wordsAddress(real.address, real.family),
     pool: real.pool,
     generation: real.generation,
-    // With another sum every header would be wrong: it then reads as the one encap that has none, for the planner to see.
+    // With another sum every header would be wrong: it then reads as an encap without one, for the planner to see.
     encap: real.address_sum === sumOf(real.address) ? decodeWay(real) : { kind: 'local' },
   };
 }

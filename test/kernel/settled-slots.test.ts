@@ -130,6 +130,32 @@ describe('the flow cache', () => {
     expect(isAsked(bench, frame)).toBe(true);
   });
 
+  it('is not asked more often for flows of TCP because of those of UDP, whose notes hold for less', async () => {
+    const bench = await ownBench([onlyA], [web(), vip('datagrams', { protocol: 'udp' })], 1_024);
+    // Ten for each word that has notes.
+    const datagrams = Array.from({ length: 640 }, (_, i) => framed(packet(VIP[4], udp({ from: 1_000 + i, to: 80 }))));
+    for (const at of [frame, ...datagrams]) bench.send(at);
+    await startOfMoment(bench);
+    await sleep(bench.loaded.tickMs);
+    for (const at of [frame, ...datagrams]) bench.send(at);
+    expect(isAsked(bench, frame)).toBe(false);
+  });
+
+  it('knows flows that send, although many are new', async () => {
+    const bench = await ownBench([onlyA], [web()], 512);
+    const live = Array.from({ length: 256 }, (_, i) => flow(10_000 + i));
+    // They are new themselves, but not in the moment that counts.
+    for (const at of live) bench.send(at);
+    await startOfMoment(bench);
+    for (let second = 0; second < 7; second++) {
+      for (const at of live) bench.send(at);
+      for (let i = 0; i < 60; i++) bench.send(flow(20_000 + 100 * second + i, tcpFlags.syn));
+      await sleep(1_000);
+    }
+    await inForce(bench, snapshot([nowB], [web()]));
+    expect(live.filter((at) => bench.realOf(at) === A).length).toBeGreaterThan(240);
+  });
+
   it('is asked again for every flow of those whose notes are in one word', async () => {
     const bench = await ownBench([onlyA], [web()], 16);
     await noteAll(bench);

@@ -63,3 +63,15 @@ describe.each([1, 126, 127, 128, 129, 600])('a ring of %i reals', (count) => {
     expect(seen).toEqual(ports.map((port) => realOf(port, 0)));
   });
 });
+
+describe('a wide ring', () => {
+  it('names the highest number that there is', async () => {
+    const { bench } = await poolOf(200);
+    using _ = bench;
+    const fill = (slots: Uint16Array) => {
+      for (let slot = 0; slot < slots.length; slot++) slots[slot] = 32_767 - (slot % 200);
+    };
+    await bench.store.swapRings([{ pool: 0, fill }]);
+    for (const port of ports) expect(bench.realOf(frameOf(port, tcpFlags.syn))).toBe('void_real');
+  });
+});

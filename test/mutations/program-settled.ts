@@ -123,4 +123,20 @@ export const settledMutations: readonly Mutation[] = [
     breaks: 'in a flood the cache gives up flows that send, for it takes them for silent',
     caughtBy: by('settled-slots', 'gives up who is silent'),
   },
+  {
+    name: 'noted-for-long-among-new-flows',
+    file: 'budget.h',
+    find: 'constants.flow_buckets / 8 + 1',
+    replace: 'constants.flow_buckets',
+    breaks: 'new flows push flows that send out of the cache, for it takes them for silent',
+    caughtBy: by('settled-slots', 'although many are new'),
+  },
+  {
+    name: 'notes-of-one-kind',
+    file: 'note.h',
+    find: 'bpf_get_smp_processor_id() + is_aging(p);',
+    replace: 'bpf_get_smp_processor_id();',
+    breaks: 'where there are flows of TCP and of UDP, each makes the notes of the others void',
+    caughtBy: by('settled-slots', 'whose notes hold for less'),
+  },
 ];
