@@ -15,6 +15,7 @@ export const SLOT_WORDS = fields.strays.count * 2;
 
 /** A ring in memory that the program reads, field by field as struct pf_ring has it. */
 export class RingImage {
+  /** Begins with the ring; whoever made it gives it back. */
   readonly memory: Uint8Array;
   /** Slots of which the program met flows at other reals. Both write here: the program sets bits, the agent takes them back. */
   readonly strays: Uint32Array;
