@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0)
-/* directory: what a destination is looked up in. docs/decisions/0005-directory.md describes filter and perfect hash. */
+/* directory: what a destination is looked up in. docs/decisions/0005-directory.md describes it. */
 #ifndef PILOTFISH_DIRECTORY_H
 #define PILOTFISH_DIRECTORY_H
 
@@ -40,17 +40,35 @@ INLINE int may_be_ours(__u64 address_hash)
 }
 
 /*
- * Where the entry of a key is in a table of a perfect hash, if it is anywhere. A table begins with how many places it uses, for what is close
- * together stays in the nearest caches; so are the displacements of all homes, behind the entries. most: places that the map has room for,
- * less one; size: of an entry in bytes, and of what comes before the first one.
+ * Where most keys of a table are: at the place that their hash says, so that a packet waits for one load. A table begins with how many
+ * places it uses, less one, for what is close together stays in the nearest caches.
  */
-INLINE const void *place_of(const void *table, __u64 hash, __u32 most, __u32 size)
+INLINE __u32 first_place(const void *table, __u64 hash)
+{
+	return hash >> 48 & *(const __u32 *)table;
+}
+
+/*
+ * Where the others are, whose first places are those of other keys: by a perfect hash, with the displacements of all homes behind the
+ * entries. most: places that the map has room for, less one; size: of an entry in bytes, and of what comes before the first one.
+ */
+INLINE __u32 other_place(const void *table, __u64 hash, __u32 most, __u32 size)
 {
 	__u32 mask = *(const __u32 *)table & most;
 	const __u16 *displacements = table + (mask + 2) * size;
 	__u32 displacement = displacements[(hash >> 40) & (mask / PF_PLACES_PER_HOME)];
 
-	return table + (((((__u32)hash + displacement * (__u32)(hash >> 32)) >> 16) & mask) + 1) * size;
+	return ((__u32)hash + displacement * (__u32)(hash >> 32)) >> 16 & mask;
+}
+
+/* The entry of a place. Whichever place that is, the verifier knows the same of it: else it would follow each through all that comes later. */
+INLINE const void *table_entry(const void *table, __u32 place, __u32 most, __u32 size)
+{
+	const void *entry = table + size + (place & most) * size;
+
+	/* Or else the compiler would compare one and compute it anew for whoever goes on with it. */
+	asm volatile("" : "+r"(entry));
+	return entry;
 }
 
 /* The table in force: the one value of the one inner map. */
@@ -68,6 +86,12 @@ INLINE __u32 key_tail(__be16 port, __u8 protocol, __u8 family)
 	return port | (__u32)protocol << 16 | (__u32)family << 24;
 }
 
+INLINE const struct pf_entry *vip_at(const void *table, __u32 place)
+{
+	return table_entry(table, place, constants.directory_mask, sizeof(struct pf_entry));
+}
+
+/* Is it the entry of this key? tail: the key's last four bytes. */
 INLINE int is_entry_of(const struct pf_entry *entry, __u64 low, __u64 high, __u32 tail)
 {
 	const __u64 *words = (const __u64 *)&entry->key;
@@ -87,57 +111,76 @@ APART __s64 find_prefix(__u32 scope, __u32 family, __u64 low, __u64 high)
 	return value ? (__s64)*value : -1;
 }
 
-/* The entry of a key. tail: the key's last four bytes. */
-INLINE const struct pf_entry *find_key(const void *table, __u64 low, __u64 high, __u64 address_hash, __u32 tail)
+INLINE __u64 hash_of_key(__u64 address_hash, __u32 tail)
 {
-	__u64 hash = fold_hash(address_hash ^ tail * PF_MIX_3);
-	const struct pf_entry *entry = place_of(table, hash, constants.directory_mask, sizeof(*entry));
-
-	return is_entry_of(entry, low, high, tail) ? entry : 0;
+	return fold_hash(address_hash ^ tail * PF_MIX_3);
 }
 
-/* The entry of the port, or else that of the address and protocol as a whole. */
-INLINE const struct pf_entry *find_port(const void *table, __u64 low, __u64 high, __u64 address_hash, __u32 tail)
-{
-	const struct pf_entry *entry = find_key(table, low, high, address_hash, tail);
+/* No place: a key is not in the table. */
+#define PF_NOWHERE 0xffffffffu
 
-	return entry ? entry : find_key(table, low, high, address_hash, tail & ~0xffffu);
+INLINE __u32 find_key(const void *table, __u64 low, __u64 high, __u64 address_hash, __u32 tail)
+{
+	__u64 hash = hash_of_key(address_hash, tail);
+	__u32 place = first_place(table, hash);
+
+	if (is_entry_of(vip_at(table, place), low, high, tail))
+		return place;
+	place = other_place(table, hash, constants.directory_mask, sizeof(struct pf_entry));
+	return is_entry_of(vip_at(table, place), low, high, tail) ? place : PF_NOWHERE;
+}
+
+/* The place of the port, or else that of the address and protocol as a whole. */
+INLINE __u32 find_port(const void *table, __u64 low, __u64 high, __u64 address_hash, __u32 tail)
+{
+	__u32 place = find_key(table, low, high, address_hash, tail);
+
+	return place != PF_NOWHERE ? place : find_key(table, low, high, address_hash, tail & ~0xffffu);
 }
 
 /*
- * The entry of a destination: by its address, or else by the longest prefix that it is in. An address that has entries of
- * its own has those that it inherits among them. Not APART, for it returns a pointer: a place would have to be looked up in the
- * same table again, which may have been swapped since.
+ * The place of a destination: by its address, or else by the longest prefix that it is in. An address that has entries of its
+ * own has those that it inherits among them. Not APART, for the table is that of the caller: another one might be in force already.
  */
-static __attribute__((noinline)) const struct pf_entry *find_anywhere(__u64 low, __u64 high, __u64 address_hash,
-								      __u32 tail)
+static __attribute__((noinline)) __u32 find_anywhere(const void *table, __u64 low, __u64 high, __u64 address_hash, __u32 tail)
 {
 	__u32 family = tail >> 24, scope = family == PF_FAMILY_V4 ? PF_SCOPE_VIPS_V4 : PF_SCOPE_VIPS_V6;
-	const void *table = table_in_force(&directory);
-	const struct pf_entry *entry;
+	__u32 place = find_port(table, low, high, address_hash, tail);
 	__s64 found;
 
-	if (!table)
-		return 0;
-	entry = find_port(table, low, high, address_hash, tail);
-	if (entry)
-		return entry;
+	if (place != PF_NOWHERE)
+		return place;
 	found = find_prefix(scope, family, low, high);
 	if (found < 0)
-		return 0;
+		return PF_NOWHERE;
 	return find_port(table, found, 0, hash_ipv4(found), (tail & 0xffffff) | PF_FAMILY_PREFIX << 24);
 }
 
-/* The same. Most destinations are VIPs of their own with an exact port. */
-INLINE const struct pf_entry *find_destination(__u64 low, __u64 high, __u64 address_hash, __u32 tail)
+/*
+ * Finds the entry of a destination; 0 if it has none. Most are VIPs of their own with an exact port, at their first place. Whether that is
+ * so is a branch: the CPU guesses it, and goes on with what is there.
+ */
+INLINE int find_destination(__u64 low, __u64 high, __u64 address_hash, __u32 tail, const struct pf_entry **entry)
 {
 	const void *table = table_in_force(&directory);
-	const struct pf_entry *entry;
+	__u64 hash = hash_of_key(address_hash, tail);
+	__u32 place;
 
 	if (!table)
 		return 0;
-	entry = find_key(table, low, high, address_hash, tail);
-	return likely(entry) ? entry : find_anywhere(low, high, address_hash, tail);
+	*entry = vip_at(table, first_place(table, hash));
+	if (likely(is_entry_of(*entry, low, high, tail)))
+		return 1;
+	if (!may_be_ours(address_hash))
+		return 0;
+	*entry = vip_at(table, other_place(table, hash, constants.directory_mask, sizeof(struct pf_entry)));
+	if (likely(is_entry_of(*entry, low, high, tail)))
+		return 1;
+	place = find_anywhere(table, low, high, address_hash, tail);
+	if (place == PF_NOWHERE)
+		return 0;
+	*entry = vip_at(table, place);
+	return 1;
 }
 
 #endif

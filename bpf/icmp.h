@@ -206,8 +206,10 @@ INLINE int treat_icmp(struct xdp_md *ctx, struct packet *p, const struct pf_entr
 		return PF_MALFORMED;
 	if (!is_error(p, icmp->type) || !(is_v4 ? read_quoted_ipv4(ctx, p) : read_quoted_ipv6(ctx, p)))
 		return PF_ICMP_OTHER;
-	*entry = find_anywhere(p->destination[0], p->destination[1], p->address_hash, destination_tail(p));
-	return *entry && is_vip(p, *entry) && !((*entry)->flags & PF_OPEN) ? PF_NEXT : PF_ICMP_OTHER;
+	return find_destination(p->destination[0], p->destination[1], p->address_hash, destination_tail(p), entry) &&
+			       is_vip(p, *entry) ?
+		       PF_NEXT :
+		       PF_ICMP_OTHER;
 }
 
 #endif

@@ -119,7 +119,10 @@ INLINE __u32 find_server_id(__u32 pool, __u32 id)
 
 	if (!table)
 		return 0;
-	entry = place_of(table, hash, constants.server_id_mask, sizeof(*entry));
+	entry = table_entry(table, first_place(table, hash), constants.server_id_mask, sizeof(*entry));
+	if (unlikely(entry->id != id || entry->pool != pool))
+		entry = table_entry(table, other_place(table, hash, constants.server_id_mask, sizeof(*entry)),
+				 constants.server_id_mask, sizeof(*entry));
 	return entry->id == id && entry->pool == pool ? entry->real : 0;
 }
 

@@ -62,7 +62,7 @@ enum pf_event {
 
 /* What a VIP, or an address, asks for beyond the plain way; or-ed in pf_entry.flags. */
 enum pf_flag {
-	PF_EVERY_PORT = 1 << 0,	 /* of an entry with port 0: it is a VIP and stands for every port */
+	PF_VIP = 1 << 0,	 /* it is a VIP, with port 0 for every port, and not only the sign that its address has one */
 	PF_HASH_SOURCE = 1 << 1, /* the ring slot is chosen by the source address alone */
 	PF_HASH_PORT = 1 << 2,	 /* the ring slot is chosen by the destination port alone */
 	PF_PAIR = 1 << 3,	 /* a flow is a pair of addresses */
@@ -90,9 +90,9 @@ struct pf_key {
 };
 
 /*
- * One entry of the directory, of which an inner map of the map directory is full, from byte pf_constants.to_line on. A perfect hash by
- * displacement (docs/decisions/0005-directory.md): before them, in as many bytes as one has, comes the number of places in use, less one; after
- * them, the displacements of all homes.
+ * One entry of the directory, of which an inner map of the map directory is full, from byte pf_constants.to_line on. Most are at the place that their
+ * hash says, the others where a displacement says (docs/decisions/0005-directory.md): before them, in as many bytes as one has, comes the number
+ * of places in use, less one; after them, the displacements of all homes.
  */
 struct pf_entry {
 	struct pf_key key;
@@ -224,13 +224,9 @@ struct pf_hot_flow {
 	__u8 spare_2[2];
 };
 
-/*
- * Written by user space. count goes up after every change of a map, and is never 0. vips is the count since which VIPs are what
- * they are; 0 while they change, from before count goes up.
- */
+/* Written by user space. count goes up after every change of a map, and is never 0. */
 struct pf_changes {
 	__u32 count;
-	__u32 vips;
 };
 
 /* What is set before the program is loaded and never changes: the verifier removes what it switches off. */
@@ -276,25 +272,11 @@ struct pf_budget {
 	__u32 too_big_answers;
 };
 
-/* Places of one CPU for recent VIPs, a power of two. */
-enum pf_recent_vips { PF_RECENT_VIPS = 128 };
-
-/*
- * The VIP of a recent plain packet, at a place that the hash of its destination says. Its key is that of the packet, whatever the VIP
- * was found by. Its size is a power of two, for a multiplication would be waited for.
- */
-struct pf_recent_vip {
-	struct pf_entry entry;
-	__u32 vips; /* pf_changes.vips, read before it was looked up */
-	__u32 spare_2[7];
-};
-
 /* What one CPU has of its own, all in one place: to find it costs a packet more than to use it. */
 struct pf_cpu_state {
 	__u64 reasons[PF_REASON_COUNT]; /* packets by enum pf_reason */
 	__u64 events[PF_EVENT_COUNT];	/* by enum pf_event */
 	struct pf_budget budget;
-	__u64 recent[PF_RECENT_VIPS * sizeof(struct pf_recent_vip) / 8]; /* each a struct pf_recent_vip */
 	__u64 in_vain; /* plain packets since the last one of a hot flow */
 	/*
 	 * By place for hot flows whose it is: from its low bits, 16 bits tag of the flow that is hot there, and 16 bits stamp of the moment
@@ -355,7 +337,6 @@ _Static_assert(sizeof(struct pf_server_id) == 16, "pf_server_id");
 _Static_assert(sizeof(struct pf_real) == 32, "pf_real");
 _Static_assert(sizeof(struct pf_flow_bucket) == PF_LINE, "pf_flow_bucket");
 _Static_assert(sizeof(struct pf_hot_flow) == 128, "pf_hot_flow");
-_Static_assert(sizeof(struct pf_recent_vip) == 64, "pf_recent_vip");
 _Static_assert(sizeof(struct pf_cpu_state) <= 32768, "pf_cpu_state: the kernel has no larger per-CPU values");
 _Static_assert(sizeof(struct pf_settings) == 120, "pf_settings");
 _Static_assert(sizeof(struct pf_traffic) == 40, "pf_traffic");

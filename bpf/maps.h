@@ -77,7 +77,6 @@ volatile struct pf_changes changes SEC(".data.changes") = {.count = 1};
 struct pf_entry unused_entry __attribute__((unused));
 struct pf_server_id unused_server_id __attribute__((unused));
 struct pf_flow_bucket unused_bucket __attribute__((unused));
-struct pf_recent_vip unused_recent_vip __attribute__((unused));
 struct pf_ring *unused_ring __attribute__((unused)); /* too large for one to lie about */
 
 /* Made anew for every change of the VIPs: a packet sees all of the old ones or all of the new. One value, as a ring is. */

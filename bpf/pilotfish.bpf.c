@@ -16,7 +16,6 @@
 #include "note.h"
 #include "parse.h"
 #include "plain.h"
-#include "recent.h"
 #include "ring.h"
 #include "too_big.h"
 #include "tunnel.h"
@@ -39,7 +38,6 @@ enum pf_note_ticks unused_note_ticks __attribute__((unused));
 enum pf_block unused_block __attribute__((unused));
 enum pf_hot_places unused_hot_places __attribute__((unused));
 enum pf_hot_kind unused_hot_kind __attribute__((unused));
-enum pf_recent_vips unused_recent_vips __attribute__((unused));
 enum pf_use unused_use __attribute__((unused));
 enum pf_encap unused_encap __attribute__((unused));
 enum pf_path unused_path __attribute__((unused));
@@ -181,40 +179,23 @@ INLINE int balance(struct xdp_md *ctx, struct packet *p)
 	return reason;
 }
 
-/* The entry that a plain packet meets, of a VIP, an address for ICMP, the end of a tunnel or the host; null: none. */
-INLINE const struct pf_entry *look_up(const struct packet *p)
-{
-	const struct pf_entry *entry = 0;
-
-	if (!may_be_ours(p->address_hash) || find_vip(p, &entry) != PF_NEXT)
-		return 0;
-	return entry;
-}
-
 /* Sets the VIP of a plain packet, of ICMP the sign that its address has one, and its flags. PF_ALL_STEPS as well. */
 INLINE int find_plain_vip(struct packet *p, const void *frame)
 {
-	__u32 vips = changes.vips;
-	struct pf_recent_vip *recent;
+	const struct pf_entry *entry = 0;
 
 	trace_start();
 	read_anew(frame);
 	read_more(p, frame);
-	recent = recent_place(p);
-	if (unlikely(!is_recent(recent, p, vips))) {
-		const struct pf_entry *entry = look_up(p);
-
-		if (!entry)
-			return PF_NOT_VIP;
-		if (unlikely(entry->flags & (PF_OPEN | PF_OWN)))
-			return PF_ALL_STEPS;
-		if (p->plain == PLAIN && !is_vip(p, entry))
-			return PF_NOT_VIP;
-		keep_recent(recent, p, entry, vips);
-	}
-	p->vip = &recent->entry;
-	p->flags = p->vip->flags;
-	return PF_NEXT;
+	if (find_vip(p, &entry) != PF_NEXT)
+		return PF_NOT_VIP;
+	p->vip = entry;
+	p->flags = entry->flags;
+	if (likely(p->flags & PF_VIP))
+		return PF_NEXT;
+	if (p->flags & (PF_OPEN | PF_OWN))
+		return PF_ALL_STEPS;
+	return p->plain == PLAIN ? PF_NOT_VIP : PF_NEXT;
 }
 
 /* A plain ICMP message. */
@@ -294,6 +275,8 @@ INLINE int treat(struct xdp_md *ctx, __u32 l3, __u8 family, __u8 *hops, __u64 mo
 		return count(cpu, verdict);
 	p.flags = p.vip->flags;
 	p.l3 = veil(p.l3);
+	p.l4 = veil(p.l4);
+	p.length = veil(p.length);
 	p.hops = veil(p.hops);
 	p.protocol = veil(p.protocol);
 	p.fragment = veil(p.fragment);

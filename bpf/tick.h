@@ -20,7 +20,7 @@ INLINE __u32 tick(void)
 
 /*
  * What hot flows are good for: until user space has changed a map, and for one tick. Read before the first step, so that what a
- * packet then finds is in force at this moment, or later: recent VIPs are void before count goes up.
+ * packet then finds is in force at this moment, or later.
  */
 INLINE __u64 this_moment(void)
 {

@@ -33,8 +33,7 @@ INLINE int find_vip(const struct packet *p, const struct pf_entry **entry)
 {
 	if (!p->plain && unlikely(!has_ports(p->protocol) && !is_icmp(p) && !is_tunnel(p->protocol)))
 		return PF_NOT_VIP;
-	*entry = find_destination(p->destination[0], p->destination[1], p->address_hash, destination_tail(p));
-	if (!*entry)
+	if (!find_destination(p->destination[0], p->destination[1], p->address_hash, destination_tail(p), entry))
 		return PF_NOT_VIP;
 	if (unlikely(p->flaw != PF_NEXT)) {
 		if ((*entry)->flags & PF_OWN)
@@ -55,7 +54,7 @@ INLINE int find_vip(const struct packet *p, const struct pf_entry **entry)
 /* Is the entry a VIP for the packet, and not only the sign that its address has one? */
 INLINE int is_vip(const struct packet *p, const struct pf_entry *entry)
 {
-	return (p->plain || has_ports(p->protocol)) && (entry->key.port || (entry->flags & PF_EVERY_PORT) || p->fragment);
+	return (entry->flags & PF_VIP) || (p->fragment && has_ports(p->protocol));
 }
 
 #endif

@@ -48,6 +48,7 @@ const SIGN: Meaning = { number: 0, pool: 0, flags: 0, udp_timeout: 0, clients: 0
 
 function flagsOf(record: VipRecord): number {
   return (
+    flag.PF_VIP |
     (record.hash === 'source' ? flag.PF_HASH_SOURCE : 0) |
     (record.hash === 'dest-port' ? flag.PF_HASH_PORT : 0) |
     (record.fragments === 'hash' ? flag.PF_PAIR : 0) |
@@ -99,8 +100,8 @@ function portsOf(levels: Levels, protocol: number): Map<number, Meaning> {
   const alone = all.length === 1 && first.record.fragments === 'hash';
   const every = ports.get(0);
   const { flags, ...rest } = every ?? (alone ? first.meaning : SIGN);
-  const more = (every === undefined ? 0 : flag.PF_EVERY_PORT) | (alone ? flag.PF_FRAGMENTS : 0);
-  return ports.set(0, { ...rest, flags: flags | more });
+  const isVip = every === undefined ? 0 : flag.PF_VIP;
+  return ports.set(0, { ...rest, flags: (flags & ~flag.PF_VIP) | isVip | (alone ? flag.PF_FRAGMENTS : 0) });
 }
 
 function icmpOf(family: number): number {

@@ -9,6 +9,7 @@ import { tableFull } from './table-full.ts';
 /** The directory as docs/decisions/0005-directory.md lays it out. */
 
 const { PF_FAMILY_V6 } = enums.pf_family;
+const { PF_VIP } = enums.pf_flag;
 const FAMILY_AT = structs.pf_key.fields.family.offset;
 
 interface Hashes {
@@ -37,11 +38,14 @@ export interface DirectoryTable {
 }
 
 /**
- * @param entries with keys that all differ
+ * The entries of VIPs have the first choice of places: nearly all packets look for those.
+ *
+ * @param given with keys that all differ
  * @param size places that the table has room for: a power of two
  * @throws PilotfishError PF_MAP_FULL
  */
-export function directoryTable(entries: readonly Entry[], size: number): DirectoryTable {
+export function directoryTable(given: readonly Entry[], size: number): DirectoryTable {
+  const entries = given.toSorted((a, b) => (b.flags & PF_VIP) - (a.flags & PF_VIP));
   const encoded = entries.map((entry) => encode('pf_entry', { ...entry, spare: 0 }));
   const hashes = encoded.map(hashesOf);
   const found = densestHash(

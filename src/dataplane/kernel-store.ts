@@ -12,9 +12,6 @@ import { Variable } from './variable.ts';
 
 const BPF_F_MMAPABLE = 1 << 10;
 
-/** Maps that say which VIP a destination is. */
-const ofVips: ReadonlySet<string> = new Set<TableName | MapName>(['directory', 'prefixes']);
-
 /** How the object was loaded, as far as it does not say so itself. */
 export interface LoadedSizes {
   /** Places of the tables. */
@@ -61,7 +58,7 @@ export class KernelMapStore implements MapStore {
   }
 
   put(map: MapName, key: Uint8Array, value: Uint8Array): void {
-    this.#after(map, () => (this.#variables.get(map) ?? this.#map(map)).put(key, value));
+    this.#changes.after(() => (this.#variables.get(map) ?? this.#map(map)).put(key, value));
   }
 
   get(map: MapName, key: Uint8Array): Uint8Array | null {
@@ -69,7 +66,7 @@ export class KernelMapStore implements MapStore {
   }
 
   delete(map: TrieName, key: Uint8Array): boolean {
-    return this.#after(map, () => this.#map(map).delete(key));
+    return this.#changes.after(() => this.#map(map).delete(key));
   }
 
   entries(map: MapName): Iterable<readonly [Uint8Array, Uint8Array]> {
@@ -81,7 +78,7 @@ export class KernelMapStore implements MapStore {
   }
 
   async deleteMany(map: TrieName, { keys, count }: Entries): Promise<void> {
-    if (count > 0) await this.#afterAll(map, () => this.#map(map).deleteBatch(keys, count));
+    if (count > 0) await this.#changes.afterAll(() => this.#map(map).deleteBatch(keys, count));
   }
 
   tableSize(table: TableName): number {
@@ -192,15 +189,7 @@ export class KernelMapStore implements MapStore {
   }
 
   #putBatch(map: string, { keys, values, count }: Entries): Promise<void> {
-    return this.#afterAll(map, () => this.#map(map).putBatch(keys, values, count));
-  }
-
-  #after<T>(map: string, change: () => T): T {
-    return ofVips.has(map) ? this.#changes.ofVips(change) : this.#changes.after(change);
-  }
-
-  #afterAll<T>(map: string, change: () => Promise<T>): Promise<T> {
-    return ofVips.has(map) ? this.#changes.allOfVips(change) : this.#changes.afterAll(change);
+    return this.#changes.afterAll(() => this.#map(map).putBatch(keys, values, count));
   }
 
   /** What an inner map has: the table, from a cache line on. */

@@ -56,7 +56,7 @@ export const enums = {
     "PF_PLACES_PER_HOME": 8
   },
   "pf_flag": {
-    "PF_EVERY_PORT": 1,
+    "PF_VIP": 1,
     "PF_HASH_SOURCE": 2,
     "PF_HASH_PORT": 4,
     "PF_PAIR": 8,
@@ -96,9 +96,6 @@ export const enums = {
     "PF_HOT_BY_ID": 16,
     "PF_HOT_BY_RING": 32,
     "PF_HOT_UDP": 64
-  },
-  "pf_recent_vips": {
-    "PF_RECENT_VIPS": 128
   },
   "pf_use": {
     "PF_UNUSED": 0,
@@ -218,7 +215,7 @@ export const structs = {
     }
   },
   "pf_cpu_state": {
-    "size": 24808,
+    "size": 16616,
     "fields": {
       "reasons": {
         "offset": 0,
@@ -255,18 +252,13 @@ export const structs = {
         "type": "u32",
         "count": 1
       },
-      "recent": {
-        "offset": 224,
-        "type": "u64",
-        "count": 1024
-      },
       "in_vain": {
-        "offset": 8416,
+        "offset": 224,
         "type": "u64",
         "count": 1
       },
       "owners": {
-        "offset": 8424,
+        "offset": 232,
         "type": "u32",
         "count": 4096
       }
@@ -384,86 +376,6 @@ export const structs = {
         "offset": 0,
         "type": "u64",
         "count": 8
-      }
-    }
-  },
-  "pf_entry": {
-    "size": 32,
-    "fields": {
-      "address": {
-        "offset": 0,
-        "type": "be32",
-        "count": 4
-      },
-      "port": {
-        "offset": 16,
-        "type": "be16",
-        "count": 1
-      },
-      "protocol": {
-        "offset": 18,
-        "type": "u8",
-        "count": 1
-      },
-      "family": {
-        "offset": 19,
-        "type": "u8",
-        "count": 1
-      },
-      "number": {
-        "offset": 20,
-        "type": "u16",
-        "count": 1
-      },
-      "pool": {
-        "offset": 22,
-        "type": "u16",
-        "count": 1
-      },
-      "flags": {
-        "offset": 24,
-        "type": "u16",
-        "count": 1
-      },
-      "udp_timeout": {
-        "offset": 26,
-        "type": "u16",
-        "count": 1
-      },
-      "clients": {
-        "offset": 28,
-        "type": "u16",
-        "count": 1
-      },
-      "spare": {
-        "offset": 30,
-        "type": "u16",
-        "count": 1
-      }
-    }
-  },
-  "pf_key": {
-    "size": 20,
-    "fields": {
-      "address": {
-        "offset": 0,
-        "type": "be32",
-        "count": 4
-      },
-      "port": {
-        "offset": 16,
-        "type": "be16",
-        "count": 1
-      },
-      "protocol": {
-        "offset": 18,
-        "type": "u8",
-        "count": 1
-      },
-      "family": {
-        "offset": 19,
-        "type": "u8",
-        "count": 1
       }
     }
   },
@@ -653,47 +565,17 @@ export const structs = {
     }
   },
   "pf_changes": {
-    "size": 8,
+    "size": 4,
     "fields": {
       "count": {
         "offset": 0,
         "type": "u32",
         "count": 1
-      },
-      "vips": {
-        "offset": 4,
-        "type": "u32",
-        "count": 1
       }
     }
   },
-  "pf_server_id": {
-    "size": 16,
-    "fields": {
-      "id": {
-        "offset": 0,
-        "type": "u32",
-        "count": 1
-      },
-      "pool": {
-        "offset": 4,
-        "type": "u16",
-        "count": 1
-      },
-      "real": {
-        "offset": 6,
-        "type": "u16",
-        "count": 1
-      },
-      "spare": {
-        "offset": 8,
-        "type": "u32",
-        "count": 2
-      }
-    }
-  },
-  "pf_recent_vip": {
-    "size": 64,
+  "pf_entry": {
+    "size": 32,
     "fields": {
       "address": {
         "offset": 0,
@@ -744,16 +626,56 @@ export const structs = {
         "offset": 30,
         "type": "u16",
         "count": 1
+      }
+    }
+  },
+  "pf_key": {
+    "size": 20,
+    "fields": {
+      "address": {
+        "offset": 0,
+        "type": "be32",
+        "count": 4
       },
-      "vips": {
-        "offset": 32,
+      "port": {
+        "offset": 16,
+        "type": "be16",
+        "count": 1
+      },
+      "protocol": {
+        "offset": 18,
+        "type": "u8",
+        "count": 1
+      },
+      "family": {
+        "offset": 19,
+        "type": "u8",
+        "count": 1
+      }
+    }
+  },
+  "pf_server_id": {
+    "size": 16,
+    "fields": {
+      "id": {
+        "offset": 0,
         "type": "u32",
         "count": 1
       },
-      "spare_2": {
-        "offset": 36,
+      "pool": {
+        "offset": 4,
+        "type": "u16",
+        "count": 1
+      },
+      "real": {
+        "offset": 6,
+        "type": "u16",
+        "count": 1
+      },
+      "spare": {
+        "offset": 8,
         "type": "u32",
-        "count": 7
+        "count": 2
       }
     }
   },
@@ -849,7 +771,7 @@ export const maps = {
     "key": "u32",
     "keySize": 4,
     "value": "pf_cpu_state",
-    "valueSize": 24808
+    "valueSize": 16616
   },
   "vip_traffic": {
     "type": 6,
@@ -884,7 +806,7 @@ export const variables = {
   "changes": {
     "section": ".data.changes",
     "value": "pf_changes",
-    "valueSize": 8,
+    "valueSize": 4,
     "entries": 1
   },
   "reals": {
@@ -902,4 +824,4 @@ export const variables = {
 } as const;
 
 /** Of bpf/layout.h: first 8 bytes of its SHA-256, in hex. */
-export const fingerprint = 'b090216776f60bff';
+export const fingerprint = '9eb43a4bff3efdee';

@@ -2,8 +2,8 @@ import { enums } from './layout.gen.ts';
 import type { Word64 } from './mix64.ts';
 
 /**
- * The perfect hash of docs/decisions/0005-directory.md: hash and displace (Belazzougui, Botelho, Dietzfelbinger, ESA
- * 2009). Its buckets are called homes here.
+ * Where the keys of a table are, as docs/decisions/0005-directory.md has it: most at the place that their hash says, the others by hash and
+ * displace (Belazzougui, Botelho, Dietzfelbinger, ESA 2009). Its buckets are called homes here.
  */
 
 /** Displacements have 16 bits. */
@@ -16,8 +16,13 @@ export interface PerfectHash {
   readonly size: number;
   /** By key: its own place, which no other key has. */
   readonly places: Uint32Array;
-  /** By home; 0 where no key has its home. */
+  /** By home, for keys that are not at their first places; 0 where no such key has its home. */
   readonly displacements: Uint16Array;
+}
+
+/** Where a key is unless another one is. @param size places of the table: a power of two */
+export function firstPlaceOf({ high }: Readonly<Word64>, size: number): number {
+  return (high >>> 16) & (size - 1);
 }
 
 /** @param size places of the table: a power of two */
@@ -29,24 +34,28 @@ export function placeOf({ high, low }: Readonly<Word64>, displacement: number, s
   return ((low + Math.imul(displacement, high)) >>> 16) & (size - 1);
 }
 
-/** Numbers of keys, ordered by home; those of home h start at `starts[h]` and end at `starts[h + 1]`. */
-function byHome(hashes: readonly Readonly<Word64>[], size: number): { keys: Uint32Array; starts: Uint32Array } {
-  const homes = size / PF_PLACES_PER_HOME;
-  const starts = new Uint32Array(homes + 1);
-  for (const hash of hashes) starts[homeOf(hash, size) + 1]!++;
-  for (let home = 0; home < homes; home++) starts[home + 1]! += starts[home]!;
-  const next = starts.slice();
-  const keys = new Uint32Array(hashes.length);
-  for (const [key, hash] of hashes.entries()) keys[next[homeOf(hash, size)]!++] = key;
-  return { keys, starts };
+/** Gives keys their first places, until these are taken. Returns the other keys. */
+function takeFirstPlaces(hashes: readonly Readonly<Word64>[], taken: Uint8Array, places: Uint32Array): number[] {
+  const others: number[] = [];
+  for (const [key, hash] of hashes.entries()) {
+    const place = firstPlaceOf(hash, taken.length);
+    if (taken[place] === 0) places[key] = place;
+    else others.push(key);
+    taken[place] = 1;
+  }
+  return others;
 }
 
-/** Homes that have keys, those with most of them first. */
-function* inOrder(starts: Uint32Array): Iterable<number> {
-  let most = 0;
-  for (let home = 0; home + 1 < starts.length; home++) most = Math.max(most, starts[home + 1]! - starts[home]!);
-  for (let count = most; count > 0; count--)
-    for (let home = 0; home + 1 < starts.length; home++) if (starts[home + 1]! - starts[home]! === count) yield home;
+/** Homes with their keys, those with most of them first. */
+function byHome(keys: readonly number[], hashes: readonly Readonly<Word64>[], size: number): [number, number[]][] {
+  const homes = new Map<number, number[]>();
+  for (const key of keys) {
+    const home = homeOf(hashes[key]!, size);
+    const own = homes.get(home);
+    if (own === undefined) homes.set(home, [key]);
+    else own.push(key);
+  }
+  return [...homes].sort(([a, one], [b, other]) => other.length - one.length || a - b);
 }
 
 /** Takes the places that this displacement gives the keys, all of them or none. */
@@ -70,7 +79,8 @@ function takePlaces(
 }
 
 /**
- * A place for each key. The homes with most keys choose first, while there is most room.
+ * A place for each key. Of two with one first place it is the earlier one’s; of homes, those with most of the other keys choose
+ * first, while there is most room.
  *
  * @param hashes of the keys, all of them different
  * @param size places: a power of two, 65,536 at most
@@ -78,22 +88,23 @@ function takePlaces(
  */
 export function perfectHash(hashes: readonly Readonly<Word64>[], size: number): PerfectHash | null {
   if (hashes.length > size) return null;
-  const { keys, starts } = byHome(hashes, size);
   const taken = new Uint8Array(size);
   const places = new Uint32Array(hashes.length);
   const displacements = new Uint16Array(size / PF_PLACES_PER_HOME);
   const found: number[] = [];
-  for (const home of inOrder(starts)) {
-    const own: Readonly<Word64>[] = [];
-    for (let i = starts[home]!; i < starts[home + 1]!; i++) own.push(hashes[keys[i]!]!);
+  for (const [home, keys] of byHome(takeFirstPlaces(hashes, taken, places), hashes, size)) {
+    const own = keys.map((key) => hashes[key]!);
     let displacement = 0;
     while (displacement < DISPLACEMENTS && !takePlaces(own, displacement, taken, found)) displacement++;
     if (displacement === DISPLACEMENTS) return null;
     displacements[home] = displacement;
-    for (const [i, place] of found.entries()) places[keys[starts[home]! + i]!] = place;
+    for (const [i, place] of found.entries()) places[keys[i]!] = place;
   }
   return { size, places, displacements };
 }
+
+/** Few keys are hardly ever in each other’s way in so many places, of which each is near once it was looked at. */
+const LEAST_PLACES = 64;
 
 /**
  * The same in as few places as it will do, for what is close together stays in the nearest caches: three quarters of
@@ -102,7 +113,7 @@ export function perfectHash(hashes: readonly Readonly<Word64>[], size: number): 
  * @param most places: a power of two, 65,536 at most
  */
 export function densestHash(hashes: readonly Readonly<Word64>[], most: number): PerfectHash | null {
-  const wanted = 2 ** Math.ceil(Math.log2(Math.max(PF_PLACES_PER_HOME, (hashes.length * 4) / 3)));
+  const wanted = 2 ** Math.ceil(Math.log2(Math.max(LEAST_PLACES, (hashes.length * 4) / 3)));
   for (let size = Math.min(wanted, most); size <= most; size *= 2) {
     const found = perfectHash(hashes, size);
     if (found !== null) return found;

@@ -9,7 +9,7 @@ import { createMap } from '../../src/dataplane/native.ts';
 const BPF_F_MMAPABLE = 1 << 10;
 
 let changes: Changes;
-let read: () => { readonly count: number; readonly vips: number };
+let read: () => { readonly count: number };
 
 beforeEach(() => {
   const map = createMap({
@@ -32,41 +32,15 @@ const fail = (): never => {
 
 describe('a change', () => {
   it('is counted when it is over', async () => {
-    expect(changes.after(read)).toEqual({ count: 1, vips: 0 });
-    expect(await changes.afterAll(async () => read())).toEqual({ count: 2, vips: 0 });
-    expect(read()).toEqual({ count: 3, vips: 0 });
+    expect(changes.after(read)).toEqual({ count: 1 });
+    expect(await changes.afterAll(async () => read())).toEqual({ count: 2 });
+    expect(read()).toEqual({ count: 3 });
   });
 
-  it('of VIPs ends what recent VIPs hold for before it begins, and says anew what they hold for when it is counted', async () => {
-    changes.ofVips(() => undefined);
-    expect(read()).toEqual({ count: 2, vips: 2 });
-    expect(changes.ofVips(read)).toEqual({ count: 2, vips: 0 });
-    expect(read()).toEqual({ count: 3, vips: 3 });
-    expect(await changes.allOfVips(async () => read())).toEqual({ count: 3, vips: 0 });
-    expect(read()).toEqual({ count: 4, vips: 4 });
-  });
-
-  it('of something else leaves them', () => {
-    changes.ofVips(() => undefined);
-    changes.after(() => undefined);
-    expect(read()).toEqual({ count: 3, vips: 2 });
-  });
-
-  it('of VIPs that fails has ended them all the same', async () => {
-    changes.ofVips(() => undefined);
-    expect(() => changes.ofVips(fail)).toThrow('refused');
-    expect(read()).toEqual({ count: 3, vips: 3 });
-    await expect(changes.allOfVips(async () => fail())).rejects.toThrow('refused');
-    expect(read()).toEqual({ count: 4, vips: 4 });
-  });
-
-  it('of VIPs during another one does not end that', async () => {
-    let end: (() => void) | undefined;
-    const first = changes.allOfVips(() => new Promise<void>((resolve) => (end = resolve)));
-    await changes.allOfVips(async () => undefined);
-    expect(read()).toEqual({ count: 2, vips: 0 });
-    end?.();
-    await first;
-    expect(read()).toEqual({ count: 3, vips: 3 });
+  it('that fails is counted all the same', async () => {
+    expect(() => changes.after(fail)).toThrow('refused');
+    expect(read()).toEqual({ count: 2 });
+    await expect(changes.afterAll(async () => fail())).rejects.toThrow('refused');
+    expect(read()).toEqual({ count: 3 });
   });
 });

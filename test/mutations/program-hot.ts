@@ -183,8 +183,8 @@ export const hotMutations: readonly Mutation[] = [
   {
     name: 'plain-to-tunnels',
     file: 'pilotfish.bpf.c',
-    find: 'entry->flags & (PF_OPEN | PF_OWN)))\n\t\t\treturn PF_ALL_STEPS;',
-    replace: 'entry->flags & PF_OWN))\n\t\t\treturn PF_ALL_STEPS;',
+    find: 'p->flags & (PF_OPEN | PF_OWN))\n\t\treturn PF_ALL_STEPS;',
+    replace: 'p->flags & PF_OWN)\n\t\treturn PF_ALL_STEPS;',
     breaks: 'what comes in a GUE tunnel that ends here is taken for a packet of a VIP',
     caughtBy: by('decap', 'is opened and sent as if it had come by itself, to port %i'),
   },

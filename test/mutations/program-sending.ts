@@ -335,4 +335,12 @@ export const sendingMutations: readonly Mutation[] = [
     breaks: 'operators see new flows where connections are lost',
     caughtBy: by('flood', 'of %s is forwarded, and remembered up to the limit'),
   },
+  {
+    name: 'room-despite-no-gateway',
+    file: 'pilotfish.bpf.c',
+    find: 'p->length + size > settings.room))',
+    replace: 'p->length + size > settings.mtu))',
+    breaks: 'packets leave for a next hop that is not known',
+    caughtBy: by('reasons', 'the reason %s'),
+  },
 ];

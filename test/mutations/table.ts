@@ -2,7 +2,6 @@ import type { Mutation } from './mutation.ts';
 import { plannerMutations } from './planner.ts';
 import { hotMutations } from './program-hot.ts';
 import { readingMutations } from './program-reading.ts';
-import { recentMutations } from './program-recent.ts';
 import { sendingMutations } from './program-sending.ts';
 import { settledMutations } from './program-settled.ts';
 import { stateMutations } from './state.ts';
@@ -15,6 +14,5 @@ export const programMutations: readonly Mutation[] = [
   ...readingMutations,
   ...sendingMutations,
   ...hotMutations,
-  ...recentMutations,
   ...settledMutations,
 ];

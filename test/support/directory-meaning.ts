@@ -123,7 +123,7 @@ export function found(maps: Maps): Record<string, unknown> {
         sign === null || isOwn(sign) ? null : takes ? toldByEntry(maps, sign, client) : 'refused';
       for (const port of probedPorts.filter((port) => port > 0)) {
         const entry = findDestination(maps, address, port, protocol);
-        const isVip = entry !== null && (entry.port !== 0 || (entry.flags & flag.PF_EVERY_PORT) !== 0);
+        const isVip = entry !== null && (entry.flags & flag.PF_VIP) !== 0;
         const opens = entry !== null && (entry.flags & flag.PF_OPEN) !== 0;
         const other = entry === null || isOwn(entry) ? null : 'no VIP';
         meaning[`${address} ${protocol} ${port}`] = opens ? 'opened' : isVip ? toldByEntry(maps, entry, client) : other;

@@ -19,7 +19,11 @@ const folded = (h: bigint): bigint => h ^ (h >> 32n);
 
 const both = (a: bigint, b: bigint): bigint => u64(a * 0x9e3779b97f4a7c15n) ^ u64(b * 0xc2b2ae3d27d4eb4fn);
 
-function placeOf(h: bigint, displacement: number, size: number): number {
+function firstPlace(h: bigint, size: number): number {
+  return Number(h >> 48n) & (size - 1);
+}
+
+function otherPlace(h: bigint, displacement: number, size: number): number {
   const x = BigInt.asUintN(32, h + BigInt(displacement) * (h >> 32n));
   return Number(x >> 16n) & (size - 1);
 }
@@ -65,14 +69,14 @@ function findKey(table: Uint8Array, key: Key): Entry | null {
   const size = sizeOf(table);
   const { ofKey } = hashesOf(key);
   const displacement = displacementOf(table, ofKey, size, 32);
-  const entry = entryAt(table, placeOf(ofKey, displacement, size));
   const words = [0, 4, 8, 12].map((at) => new DataView(key.address.buffer).getUint32(at));
-  const same =
+  const isIt = (entry: Entry): boolean =>
     entry.address.every((word, i) => word === words[i]) &&
     entry.port === key.port &&
     entry.protocol === key.protocol &&
     entry.family === key.family;
-  return same ? entry : null;
+  const places = [firstPlace(ofKey, size), otherPlace(ofKey, displacement, size)];
+  return places.map((place) => entryAt(table, place)).find(isIt) ?? null;
 }
 
 function findPort(table: Uint8Array, key: Key): Entry | null {
@@ -118,7 +122,7 @@ export function findServerId(maps: Maps, pool: number, id: number): number {
   if (table === null) return 0;
   const size = sizeOf(table);
   const h = folded(both(BigInt(id), BigInt(pool)));
-  const place = placeOf(h, displacementOf(table, h, size, 16), size);
-  const found = decode('pf_server_id', table.subarray((1 + place) * 16, (2 + place) * 16));
-  return found.id === id && found.pool === pool ? found.real : 0;
+  const places = [firstPlace(h, size), otherPlace(h, displacementOf(table, h, size, 16), size)];
+  const entries = places.map((place) => decode('pf_server_id', table.subarray((1 + place) * 16, (2 + place) * 16)));
+  return entries.find((entry) => entry.id === id && entry.pool === pool)?.real ?? 0;
 }

@@ -4,7 +4,7 @@ import type { Entries, MapName, MapStore, RingFill, TableName, TrieName } from '
 import type { MemoryMapStore } from '../../src/dataplane/memory-store.ts';
 import { decodeReal } from '../../src/dataplane/records.ts';
 
-const { PF_EVERY_PORT, PF_FRAGMENTS, PF_CLIENTS, PF_OPEN } = enums.pf_flag;
+const { PF_VIP, PF_FRAGMENTS, PF_CLIENTS } = enums.pf_flag;
 const { PF_SCOPE_CLIENTS } = enums.pf_scope;
 
 const numbersOfRing = new WeakMap<Uint16Array, readonly number[]>();
@@ -31,9 +31,8 @@ function* used(table: Uint8Array | null, size: number, isUsed: (entry: Uint8Arra
 }
 
 /** Is there a VIP behind an entry, or does it only say that something is served? */
-function isVip({ port, flags }: { readonly port: number; readonly flags: number }): boolean {
-  if ((flags & PF_OPEN) !== 0) return false;
-  return port !== 0 || (flags & (PF_EVERY_PORT | PF_FRAGMENTS)) !== 0;
+function isVip({ flags }: { readonly flags: number }): boolean {
+  return (flags & (PF_VIP | PF_FRAGMENTS)) !== 0;
 }
 
 /** Numbers of the pools that a ring chooses a real from, by who leads there. */
