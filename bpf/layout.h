@@ -145,24 +145,25 @@ struct pf_real {
 /* 64-bit words with a bit for each slot: slot 0 is the lowest bit of the first. */
 enum pf_slot_words { PF_SLOT_WORDS = (PF_RING_SLOTS + 63) / 64 };
 
-/* So many reals share a byte of each slot with the bit that says whether it is settled; number 0 is one of them. */
-enum pf_ring_members { PF_RING_MEMBERS = 128 };
+/* So many reals, and "none" counts as one, share half a byte of each slot, or a byte, with the bit that says whether it is settled. */
+enum pf_ring_members { PF_RING_FEW = 8, PF_RING_MEMBERS = 128 };
 
-/* Or-ed in pf_ring.near. */
-enum pf_near { PF_UNSETTLED = PF_RING_MEMBERS };
+/* Or-ed in the half, or the byte, of pf_ring.near. */
+enum pf_near { PF_UNSETTLED_HALF = PF_RING_FEW, PF_UNSETTLED = PF_RING_MEMBERS };
 
 /*
- * One ring; the whole value of an inner map of rings. The number of a slot's real, 0 for none, is the sum of what members has for the lower bits of near
- * and PF_RING_MEMBERS times that of far. In narrow rings far is 0 everywhere, and only its first byte is looked at; in wide ones, of more
- * reals than members has places, members are their own places. A slot is settled unless near has PF_UNSETTLED: then the
- * flow cache may have flows of it at other reals. User space sets the bit before that can be so. The program sets the bit in
- * strays when it meets such a flow, and user space takes it back; docs/decisions/0010-settled-slots.md.
+ * One ring; the whole value of an inner map of rings. Of three kinds, by how many reals it has, so that of each as much as can be is near. Of a few:
+ * two slots share a byte of near, the even one in its lower half, which is a place in members. Of more: each has a byte, again of a place. Of more than members has
+ * places, the wide ones: members are their own places, and PF_RING_MEMBERS times the slot's byte of far is added, of which else only the first byte is looked at, and is 0.
+ * What members have is the number of the real, or 0 for none.
  *
- * So a packet reads one byte of a slot, but of wide rings: where pools are many, more of them are near.
+ * A slot is settled unless the highest bit is set: then the flow cache may have flows of it at other reals. User space sets the bit before that
+ * can be so. The program sets the bit in strays when it meets such a flow, and user space takes it back; docs/decisions/0010-settled-slots.md.
  */
 struct pf_ring {
+	__u64 is_small; /* 1: of a few reals; else 0 */
 	__u64 far_mask; /* of the slot whose byte of far counts: all bits in a wide ring, else 0 */
-	__u16 members[PF_RING_MEMBERS]; /* the first is 0 */
+	__u16 members[PF_RING_MEMBERS];
 	__u64 strays[PF_SLOT_WORDS];
 	__u8 near[PF_RING_SLOTS];
 	__u8 far[PF_RING_SLOTS];

@@ -41,7 +41,7 @@ INLINE __u64 is_void(__u32 real_number)
 	return is_zero(reals[real_number].encap); /* PF_ENCAP_NONE */
 }
 
-/* The number of the real in a slot. near: what the slot has of it there. Without a branch, as in look_in_ring. */
+/* The number of the real in a slot of a ring with more than a few. near: what the slot has of it there. Without a branch, as most of look_in_ring. */
 INLINE __u16 number_in(const struct pf_ring *ring, __u64 slot, __u32 near)
 {
 	return ring->members[near] + ring->far[slot & ring->far_mask] * PF_RING_MEMBERS;
@@ -53,17 +53,25 @@ INLINE struct ring_place look_in_ring(const struct packet *p, __u32 pool, __u32 
 	__u64 slot = ring_slot(hash_for_ring(p));
 	struct ring_place place = {.pool = pool, .slot = slot, .path = path};
 	struct pf_ring *ring;
-	__u32 unsettled = PF_UNSETTLED;
+	__u32 unsettled = PF_UNSETTLED, near;
 	__u16 number = 0;
 
 	ring = ring_of(pool);
 	if (ring && slot < PF_RING_SLOTS) { /* surely; older verifiers lose the bound */
-		unsettled = ring->near[slot];
-		number = number_in(ring, slot, unsettled % PF_RING_MEMBERS);
+		/* The one question that is worth a branch: the CPU guesses the kind of the ring, and need not wait for it. */
+		if (likely(ring->is_small)) {
+			near = ring->near[slot / 2] >> (slot % 2 * 4);
+			unsettled = near & PF_UNSETTLED_HALF;
+			number = ring->members[near % PF_RING_FEW];
+		} else {
+			near = ring->near[slot];
+			unsettled = near & PF_UNSETTLED;
+			number = number_in(ring, slot, near % PF_RING_MEMBERS);
+		}
 	}
 	place.is_missing = veil(!ring);
 	place.real_number = (__u16)veil(number);
-	place.unsettled = (unsettled & PF_UNSETTLED) | is_void(place.real_number);
+	place.unsettled = unsettled | is_void(place.real_number);
 	return place;
 }
 

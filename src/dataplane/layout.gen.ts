@@ -8,9 +8,11 @@ export const enums = {
     "PF_RING_SLOTS": 65537
   },
   "pf_ring_members": {
+    "PF_RING_FEW": 8,
     "PF_RING_MEMBERS": 128
   },
   "pf_near": {
+    "PF_UNSETTLED_HALF": 8,
     "PF_UNSETTLED": 128
   },
   "pf_filter_size": {
@@ -680,35 +682,40 @@ export const structs = {
     }
   },
   "pf_ring": {
-    "size": 139544,
+    "size": 139552,
     "fields": {
-      "far_mask": {
+      "is_small": {
         "offset": 0,
         "type": "u64",
         "count": 1
       },
-      "members": {
+      "far_mask": {
         "offset": 8,
+        "type": "u64",
+        "count": 1
+      },
+      "members": {
+        "offset": 16,
         "type": "u16",
         "count": 128
       },
       "strays": {
-        "offset": 264,
+        "offset": 272,
         "type": "u64",
         "count": 1025
       },
       "near": {
-        "offset": 8464,
+        "offset": 8472,
         "type": "u8",
         "count": 65537
       },
       "far": {
-        "offset": 74001,
+        "offset": 74009,
         "type": "u8",
         "count": 65537
       },
       "spare": {
-        "offset": 139538,
+        "offset": 139546,
         "type": "u8",
         "count": 6
       }
@@ -824,4 +831,4 @@ export const variables = {
 } as const;
 
 /** Of bpf/layout.h: first 8 bytes of its SHA-256, in hex. */
-export const fingerprint = '9eb43a4bff3efdee';
+export const fingerprint = '558ddcfb742e4444';

@@ -2,8 +2,10 @@ import { RING_SLOTS } from '../core/data-plane.ts';
 import { enums, structs } from './layout.gen.ts';
 
 const { size, fields } = structs.pf_ring;
-const { PF_RING_MEMBERS } = enums.pf_ring_members;
-const { PF_UNSETTLED } = enums.pf_near;
+const { PF_RING_FEW, PF_RING_MEMBERS } = enums.pf_ring_members;
+const { PF_UNSETTLED, PF_UNSETTLED_HALF } = enums.pf_near;
+/** Bits of half a byte. */
+const HALF = 4;
 
 const ALL = 2n ** 64n - 1n;
 
@@ -22,6 +24,7 @@ export class RingImage {
   readonly #near: Uint8Array;
   readonly #far: Uint8Array;
   readonly #members: Uint16Array;
+  readonly #isSmall: BigUint64Array;
   readonly #farMask: BigUint64Array;
 
   /** @param memory begins with the ring */
@@ -32,6 +35,7 @@ export class RingImage {
     this.#near = new Uint8Array(buffer, byteOffset + fields.near.offset, RING_SLOTS);
     this.#far = new Uint8Array(buffer, byteOffset + fields.far.offset, RING_SLOTS);
     this.#members = new Uint16Array(buffer, byteOffset + fields.members.offset, PF_RING_MEMBERS);
+    this.#isSmall = new BigUint64Array(buffer, byteOffset + fields.is_small.offset, 1);
     this.#farMask = new BigUint64Array(buffer, byteOffset + fields.far_mask.offset, 1);
   }
 
@@ -42,34 +46,46 @@ export class RingImage {
   /**
    * Fills the ring, all slots settled, while no packet can see it.
    * @param fill writes the number of a real, below PF_REAL_NUMBERS, or 0 into every slot
+   * @throws RangeError for another number
    */
   fill(fill: (slots: Uint16Array) => void): void {
     const reals = new Uint16Array(RING_SLOTS);
     fill(reals);
-    const members = [0];
+    const members: number[] = [];
+    /** By number of a real, plus 1: 0 where it is none of the ring’s. */
     const places = new Uint16Array(enums.pf_numbers.PF_REAL_NUMBERS);
     for (let slot = 0; slot < RING_SLOTS; slot++) {
       const real = reals[slot]!;
-      if (real !== 0 && places[real] === 0) places[real] = members.push(real) - 1;
+      if (real >= places.length) throw new RangeError(`${real} in slot ${slot} of a ring is no number of a real`);
+      if (places[real] === 0) places[real] = members.push(real);
+      reals[slot] = places[real]! - 1;
     }
-    if (members.length > PF_RING_MEMBERS) this.#fillWide(reals);
-    else this.#fillNarrow(reals, members, places);
+    if (members.length > PF_RING_MEMBERS) this.#fillWide(reals, members);
+    else if (members.length > PF_RING_FEW) this.#fillNarrow(reals, members);
+    else this.#fillSmall(reals, members);
   }
 
-  #fillNarrow(reals: Uint16Array, members: readonly number[], places: Uint16Array): void {
+  #fillSmall(places: Uint16Array, members: readonly number[]): void {
     const near = this.#near;
+    this.#isSmall[0] = 1n;
     this.#members.set(members);
-    for (let slot = 0; slot < RING_SLOTS; slot++) near[slot] = places[reals[slot]!]!;
+    for (let slot = 0; slot < RING_SLOTS; slot++) near[slot >> 1]! |= places[slot]! << ((slot & 1) * HALF);
   }
 
-  #fillWide(reals: Uint16Array): void {
+  #fillNarrow(places: Uint16Array, members: readonly number[]): void {
+    this.#members.set(members);
+    this.#near.set(places);
+  }
+
+  #fillWide(places: Uint16Array, members: readonly number[]): void {
     const near = this.#near;
     const far = this.#far;
     this.#farMask[0] = ALL;
     this.#members.set(this.#members.keys().toArray());
     for (let slot = 0; slot < RING_SLOTS; slot++) {
-      near[slot] = reals[slot]! % PF_RING_MEMBERS;
-      far[slot] = reals[slot]! / PF_RING_MEMBERS;
+      const real = members[places[slot]!]!;
+      near[slot] = real % PF_RING_MEMBERS;
+      far[slot] = real / PF_RING_MEMBERS;
     }
   }
 
@@ -79,6 +95,11 @@ export class RingImage {
     const near = this.#near;
     const far = this.#far;
     const members = this.#members;
+    if (this.#isSmall[0] !== 0n) {
+      for (let slot = 0; slot < RING_SLOTS; slot++)
+        reals[slot] = members[(near[slot >> 1]! >> ((slot & 1) * HALF)) % PF_RING_FEW]!;
+      return reals;
+    }
     const isWide = this.#farMask[0] !== 0n;
     for (let slot = 0; slot < RING_SLOTS; slot++)
       reals[slot] = members[near[slot]! % PF_RING_MEMBERS]! + (isWide ? far[slot]! * PF_RING_MEMBERS : 0);
@@ -87,8 +108,18 @@ export class RingImage {
 
   /** Says of the 32 slots of a word which are unsettled: the flow cache is asked for those. */
   setUnsettled(word: number, bits: number): void {
+    const near = this.#near;
     const first = word * 32;
-    for (let slot = first; slot < Math.min(first + 32, RING_SLOTS); slot++)
-      this.#near[slot] = (this.#near[slot]! % PF_RING_MEMBERS) | ((bits >>> (slot - first)) & 1 ? PF_UNSETTLED : 0);
+    const end = Math.min(first + 32, RING_SLOTS);
+    const bitOf = (slot: number, bit: number): number => ((bits >>> (slot - first)) & 1 ? bit : 0);
+    if (this.#isSmall[0] === 0n) {
+      for (let slot = first; slot < end; slot++)
+        near[slot] = (near[slot]! % PF_RING_MEMBERS) | bitOf(slot, PF_UNSETTLED);
+      return;
+    }
+    const set = PF_UNSETTLED_HALF | (PF_UNSETTLED_HALF << HALF);
+    for (let slot = first; slot < end; slot += 2)
+      near[slot >> 1] =
+        (near[slot >> 1]! & ~set) | bitOf(slot, PF_UNSETTLED_HALF) | bitOf(slot + 1, PF_UNSETTLED_HALF << HALF);
   }
 }

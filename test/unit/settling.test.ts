@@ -23,11 +23,12 @@ function put(settling: Settling, image: RingImage, pool = POOL): RingImage {
   return image;
 }
 
-/** Slots that the program takes for unsettled. */
+/** Slots that the program takes for unsettled, of a ring of a few reals: two are in a byte. */
 function unsettled({ memory }: RingImage): number[] {
   const first = structs.pf_ring.fields.near.offset;
   const near = memory.subarray(first, first + RING_SLOTS);
-  return [...near.keys()].filter((slot) => (near[slot] ?? 0) & enums.pf_near.PF_UNSETTLED);
+  const halfOf = (slot: number): number => (near[slot >> 1] ?? 0) >> ((slot & 1) * 4);
+  return [...near.keys()].filter((slot) => halfOf(slot) & enums.pf_near.PF_UNSETTLED_HALF);
 }
 
 /** As the program does. */

@@ -4,7 +4,10 @@ import { ethernet, ipv4, tcp, tcpFlags } from '../support/frames.ts';
 import { whileNoted } from '../support/notes.ts';
 import { ProgramBench, settings, target } from '../support/program-bench.ts';
 
-/** A slot is a byte, of a place in a list of the ring’s reals; with more reals than that has places it is two, of the real’s number. */
+/**
+ * A slot is a place in a list of the ring’s reals, in half a byte if they are few, or in a byte; with more reals than that has places it is two
+ * bytes, of the real’s number.
+ */
 
 const VIP = '192.0.2.10';
 const CLIENT = '198.51.100.7';
@@ -43,7 +46,7 @@ async function poolOf(count: number) {
   return { bench, put, realOf };
 }
 
-describe.each([1, 126, 127, 128, 129, 600])('a ring of %i reals', (count) => {
+describe.each([1, 8, 9, 127, 128, 129, 600])('a ring of %i reals', (count) => {
   it('gives each slot its real', async () => {
     const { bench, put, realOf } = await poolOf(count);
     using _ = bench;
