@@ -56,7 +56,7 @@ INLINE __u64 is_zero(__u64 number)
 {
 	__u64 is = (number - 1) >> 63;
 
-	asm volatile("" : "+r"(is));
+	asm("" : "+r"(is));
 	return is;
 }
 

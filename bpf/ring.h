@@ -71,7 +71,8 @@ INLINE struct ring_place look_in_ring(const struct packet *p, __u32 pool, __u32 
 	}
 	place.is_missing = veil(!ring);
 	place.real_number = (__u16)veil(number);
-	place.unsettled = unsettled | is_void(place.real_number);
+	place.is_void = is_void(place.real_number);
+	place.unsettled = unsettled | place.is_void;
 	return place;
 }
 
@@ -92,10 +93,10 @@ INLINE int go_by_ring(struct packet *p, struct ring_place *place)
 {
 	if (unlikely(asks_for(p, PF_CLIENTS)))
 		*place = look_for_client(p);
-	if (is_void(place->real_number) && place->is_missing)
+	if (unlikely(place->is_void && place->is_missing))
 		return PF_NO_RING;
 	trace_slot(place->pool, place->slot);
-	if (is_void(place->real_number))
+	if (unlikely(place->is_void))
 		return place->real_number ? PF_VOID_REAL : PF_NO_REAL;
 	take_real(p, place->real_number, place->path);
 	return PF_NEXT;
