@@ -40,12 +40,13 @@ INLINE int may_be_ours(__u64 address_hash)
 }
 
 /*
- * Where most keys of a table are: at the place that their hash says, so that a packet waits for one load. A table begins with how many
- * places it uses, less one, for what is close together stays in the nearest caches.
+ * Where most keys of a table are: at the place that their hash says, so that a packet waits for one load. By its highest bits, or keys that are
+ * numbered on would crowd. A table begins with two numbers: how many places it uses, less one, for what is close together stays in the
+ * nearest caches, and by how many bits a hash is shifted to one of so many.
  */
 INLINE __u32 first_place(const void *table, __u64 hash)
 {
-	return hash >> 48 & *(const __u32 *)table;
+	return hash >> ((const __u32 *)table)[1];
 }
 
 /*
@@ -139,13 +140,14 @@ INLINE __u32 find_port(const void *table, __u64 low, __u64 high, __u64 address_h
 }
 
 /*
- * The place of a destination: by its address, or else by the longest prefix that it is in. An address that has entries of its
- * own has those that it inherits among them. Not APART, for the table is that of the caller: another one might be in force already.
+ * The place of a destination whose port has no entry: that of the address and protocol as a whole, or else what the longest prefix has that it
+ * is in. An address that has entries of its own has those that it inherits among them. Not APART, for the table is that of the caller: another
+ * one might be in force already.
  */
 static __attribute__((noinline)) __u32 find_anywhere(const void *table, __u64 low, __u64 high, __u64 address_hash, __u32 tail)
 {
 	__u32 family = tail >> 24, scope = family == PF_FAMILY_V4 ? PF_SCOPE_VIPS_V4 : PF_SCOPE_VIPS_V6;
-	__u32 place = find_port(table, low, high, address_hash, tail);
+	__u32 place = find_key(table, low, high, address_hash, tail & ~0xffffu);
 	__s64 found;
 
 	if (place != PF_NOWHERE)

@@ -91,8 +91,8 @@ struct pf_key {
 
 /*
  * One entry of the directory, of which an inner map of the map directory is full, from byte pf_constants.to_line on. Most are at the place that their
- * hash says, the others where a displacement says (docs/decisions/0005-directory.md): before them, in as many bytes as one has, comes the number
- * of places in use, less one; after them, the displacements of all homes.
+ * hash says, the others where a displacement says (docs/decisions/0005-directory.md): before them, in as many bytes as one has, come the number
+ * of places in use, less one, and by how many bits a hash is shifted to its first place; after them, the displacements of all homes.
  */
 struct pf_entry {
 	struct pf_key key;

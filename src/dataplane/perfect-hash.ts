@@ -20,9 +20,9 @@ export interface PerfectHash {
   readonly displacements: Uint16Array;
 }
 
-/** Where a key is unless another one is. @param size places of the table: a power of two */
+/** Where a key is unless another one is. @param size places of the table: a power of two, 2 at least */
 export function firstPlaceOf({ high }: Readonly<Word64>, size: number): number {
-  return (high >>> 16) & (size - 1);
+  return high >>> (32 - Math.log2(size));
 }
 
 /** @param size places of the table: a power of two */
@@ -135,7 +135,7 @@ export function surelyHeld(places: number): number {
   return places / 2;
 }
 
-/** Bytes of the map that holds such a table: the number of places in use, the places, the displacements. */
+/** Bytes of the map that holds such a table: the number of places in use and the shift to one of them, the places, the displacements. */
 export function tableSize(places: number, entryBytes: number): number {
   return (1 + places) * entryBytes + (places / PF_PLACES_PER_HOME) * Uint16Array.BYTES_PER_ELEMENT;
 }
@@ -153,7 +153,9 @@ export function tableBytes(
   entryBytes: number,
 ): Uint8Array {
   const bytes = new Uint8Array(tableSize(most, entryBytes));
-  new DataView(bytes.buffer).setUint32(0, size - 1, true);
+  const header = new DataView(bytes.buffer);
+  header.setUint32(0, size - 1, true);
+  header.setUint32(4, 64 - Math.log2(size), true);
   for (const [key, entry] of entries.entries()) bytes.set(entry, (1 + (places[key] ?? 0)) * entryBytes);
   const view = new DataView(bytes.buffer, (1 + size) * entryBytes);
   displacements.forEach((displacement, home) => {

@@ -68,11 +68,16 @@ export class RingImage {
   #fillSmall(places: Uint16Array, members: readonly number[]): void {
     const near = this.#near;
     this.#isSmall[0] = 1n;
+    this.#farMask[0] = 0n;
     this.#members.set(members);
-    for (let slot = 0; slot < RING_SLOTS; slot++) near[slot >> 1]! |= places[slot]! << ((slot & 1) * HALF);
+    for (let slot = 0; slot < RING_SLOTS; slot += 2)
+      near[slot >> 1] = places[slot]! | ((places[slot + 1] ?? 0) << HALF);
   }
 
   #fillNarrow(places: Uint16Array, members: readonly number[]): void {
+    this.#isSmall[0] = 0n;
+    this.#farMask[0] = 0n;
+    this.#far[0] = 0;
     this.#members.set(members);
     this.#near.set(places);
   }
@@ -80,6 +85,7 @@ export class RingImage {
   #fillWide(places: Uint16Array, members: readonly number[]): void {
     const near = this.#near;
     const far = this.#far;
+    this.#isSmall[0] = 0n;
     this.#farMask[0] = ALL;
     this.#members.set(this.#members.keys().toArray());
     for (let slot = 0; slot < RING_SLOTS; slot++) {

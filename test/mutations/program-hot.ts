@@ -185,7 +185,7 @@ export const hotMutations: readonly Mutation[] = [
     file: 'pilotfish.bpf.c',
     find: 'p->flags & (PF_OPEN | PF_OWN))\n\t\treturn PF_ALL_STEPS;',
     replace: 'p->flags & PF_OWN)\n\t\treturn PF_ALL_STEPS;',
-    breaks: 'what comes in a GUE tunnel that ends here is taken for a packet of a VIP',
+    breaks: 'what comes in a GUE tunnel that ends here is passed, and not opened',
     caughtBy: by('decap', 'is opened and sent as if it had come by itself, to port %i'),
   },
   {

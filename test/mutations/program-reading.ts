@@ -78,8 +78,8 @@ export const readingMutations: readonly Mutation[] = [
   {
     name: 'every-port-lost',
     file: 'directory.h',
-    find: 'tail & ~0xffffu',
-    replace: 'tail & ~0xff00u',
+    find: 'tail & ~0xffffu);\n\t__s64 found;',
+    replace: 'tail & ~0xff00u);\n\t__s64 found;',
     breaks: 'a VIP on every port gets nothing',
     caughtBy: by('prefix-vips', 'goes to the VIP of the longest one, then of the exact port: %s'),
   },

@@ -20,7 +20,7 @@ const folded = (h: bigint): bigint => h ^ (h >> 32n);
 const both = (a: bigint, b: bigint): bigint => u64(a * 0x9e3779b97f4a7c15n) ^ u64(b * 0xc2b2ae3d27d4eb4fn);
 
 function firstPlace(h: bigint, size: number): number {
-  return Number(h >> 48n) & (size - 1);
+  return Number(h >> BigInt(64 - Math.log2(size)));
 }
 
 function otherPlace(h: bigint, displacement: number, size: number): number {
@@ -77,6 +77,19 @@ function findKey(table: Uint8Array, key: Key): Entry | null {
     entry.family === key.family;
   const places = [firstPlace(ofKey, size), otherPlace(ofKey, displacement, size)];
   return places.map((place) => entryAt(table, place)).find(isIt) ?? null;
+}
+
+/** Which keys of a directory are at their first places: by address, in hex, and port. */
+export function atFirstPlaces(table: Uint8Array): ReadonlyMap<string, boolean> {
+  const size = sizeOf(table);
+  const found = new Map<string, boolean>();
+  for (let place = 0; place < size; place++) {
+    const { port, protocol, family } = entryAt(table, place);
+    const address = table.slice((1 + place) * 32, (1 + place) * 32 + 16);
+    const isAt = firstPlace(hashesOf({ address, port, protocol, family }).ofKey, size) === place;
+    if (family !== 0) found.set(`${Buffer.from(address).toString('hex')} ${port}`, isAt);
+  }
+  return found;
 }
 
 function findPort(table: Uint8Array, key: Key): Entry | null {

@@ -3,6 +3,7 @@ import type { Words } from '../../src/dataplane/address-words.ts';
 import { directoryTable } from '../../src/dataplane/directory-table.ts';
 import { enums } from '../../src/dataplane/layout.gen.ts';
 import { serverIdTable } from '../../src/dataplane/server-id-table.ts';
+import { atFirstPlaces } from '../support/look-up.ts';
 
 /** Operators number things: a hash that is as good as chance for others may crowd just those together. */
 
@@ -48,8 +49,12 @@ describe('a directory', () => {
     ['IPv6 subnets of a larger step', (i) => [v6((i + 1) * 65_536, 1), 443]],
     ['IPv6 hosts by ports', (i) => [v6(1, i >> 6), 443 + (i & 63)]],
     ['IPv6 hosts and ports in step', (i) => [v6(1, i), 443 + i]],
-  ])('lies densely with %s', (_what, destination) => {
-    expect(placesOf(table(counted(destination)).bytes)).toBe(DENSEST);
+  ])('lies densely with %s, and most of them at their first places', (_what, destination) => {
+    const { bytes } = table(counted(destination));
+    expect(placesOf(bytes)).toBe(DENSEST);
+    // Of as many keys as half of the places, chance has 79 of 100 there.
+    const atFirst = [...atFirstPlaces(bytes).values()].filter((isAt) => isAt);
+    expect(atFirst.length / KEYS).toBeGreaterThan(0.7);
   });
 
   it.each<[string, (i: number) => Words]>([

@@ -7,11 +7,12 @@ import { Settling } from '../../src/dataplane/settling.ts';
 const POOL = 3;
 const LAST = RING_SLOTS - 1;
 
-/** A ring of one real, but for these slots. */
-function ring(real: number, others: Readonly<Record<number, number>> = {}): RingImage {
+/** A ring of one real, but for these slots, and for the last of the first thousand where there are others too. */
+function ring(real: number, others: Readonly<Record<number, number>> = {}, reals = 1): RingImage {
   const image = RingImage.blank();
   image.fill((slots) => {
     slots.fill(real);
+    for (let i = 1; i < reals; i++) slots[1_000 - i] = 100 + i;
     for (const [slot, other] of Object.entries(others)) slots[Number(slot)] = other;
   });
   return image;
@@ -23,12 +24,16 @@ function put(settling: Settling, image: RingImage, pool = POOL): RingImage {
   return image;
 }
 
-/** Slots that the program takes for unsettled, of a ring of a few reals: two are in a byte. */
+/** Slots that the program takes for unsettled: of few reals, two are in a byte. */
 function unsettled({ memory }: RingImage): number[] {
-  const first = structs.pf_ring.fields.near.offset;
-  const near = memory.subarray(first, first + RING_SLOTS);
-  const halfOf = (slot: number): number => (near[slot >> 1] ?? 0) >> ((slot & 1) * 4);
-  return [...near.keys()].filter((slot) => halfOf(slot) & enums.pf_near.PF_UNSETTLED_HALF);
+  const { near, is_small } = structs.pf_ring.fields;
+  const slots = memory.subarray(near.offset, near.offset + RING_SLOTS);
+  const isHalf = memory[is_small.offset] === 1;
+  const isSet = (slot: number): number =>
+    isHalf
+      ? ((slots[slot >> 1] ?? 0) >> ((slot & 1) * 4)) & enums.pf_near.PF_UNSETTLED_HALF
+      : (slots[slot] ?? 0) & enums.pf_near.PF_UNSETTLED;
+  return [...slots.keys()].filter(isSet);
 }
 
 /** As the program does. */
@@ -41,10 +46,12 @@ describe('a slot', () => {
     expect(unsettled(put(new Settling(), ring(1)))).toEqual([]);
   });
 
-  it.each([0, 31, 32, 63, 64, 40_000, LAST - 1, LAST])('is unsettled when its real changes: %i', (slot) => {
-    const settling = new Settling();
-    put(settling, ring(1));
-    expect(unsettled(put(settling, ring(1, { [slot]: 2 })))).toEqual([slot]);
+  describe.each([2, 9, 200])('of a ring of %i reals', (reals) => {
+    it.each([0, 31, 32, 63, 64, 40_000, LAST - 1, LAST])('is unsettled when its real changes: %i', (slot) => {
+      const settling = new Settling();
+      put(settling, ring(1, {}, reals));
+      expect(unsettled(put(settling, ring(1, { [slot]: 2 }, reals)))).toEqual([slot]);
+    });
   });
 
   it('is so before packets can see the ring, and stays so when it gets its real back', () => {
