@@ -159,7 +159,7 @@ static __attribute__((noinline)) __u32 find_anywhere(const void *table, __u64 lo
 }
 
 /*
- * Finds the entry of a destination; 0 if it has none. Most are VIPs of their own with an exact port, at their first place. Whether that is
+ * Finds the entry of a destination that the filter has; 0 if it has none. Most are VIPs of their own with an exact port, at their first place. Whether that is
  * so is a branch: the CPU guesses it, and goes on with what is there.
  */
 INLINE int find_destination(__u64 low, __u64 high, __u64 address_hash, __u32 tail, const struct pf_entry **entry)
@@ -173,8 +173,6 @@ INLINE int find_destination(__u64 low, __u64 high, __u64 address_hash, __u32 tai
 	*entry = vip_at(table, first_place(table, hash));
 	if (likely(is_entry_of(*entry, low, high, tail)))
 		return 1;
-	if (!may_be_ours(address_hash))
-		return 0;
 	*entry = vip_at(table, other_place(table, hash, constants.directory_mask, sizeof(struct pf_entry)));
 	if (likely(is_entry_of(*entry, low, high, tail)))
 		return 1;

@@ -60,7 +60,7 @@ INLINE __u64 is_zero(__u64 number)
 	return is;
 }
 
-/* Which addresses may be a VIP's, by a bit of their hash: most packets for others are not looked up any further. */
+/* Which addresses may be a VIP's, by a bit of their hash: most packets for others need no more than this. */
 struct pf_filter {
 	__u64 word[PF_FILTER_WORDS];
 };

@@ -187,7 +187,7 @@ INLINE int find_plain_vip(struct packet *p, const void *frame)
 	trace_start();
 	read_anew(frame);
 	read_more(p, frame);
-	if (find_vip(p, &entry) != PF_NEXT)
+	if (!may_be_ours(p->address_hash) || find_vip(p, &entry) != PF_NEXT)
 		return PF_NOT_VIP;
 	p->vip = entry;
 	p->flags = entry->flags;

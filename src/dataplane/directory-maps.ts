@@ -135,7 +135,7 @@ export class DirectoryMaps {
     this.#inPlace = { id, directory, scopeOf, table };
   }
 
-  /** An address that the filter lacks is found at a first place only: its bit comes before the entry and goes after it. */
+  /** An address that the filter lacks is not looked up at all: its bit comes before the entry and goes after it. */
   #widenFilter({ filter }: DirectoryTable): void {
     const now = this.#store.get('address_filter', FIRST) ?? new Uint8Array(filter.length);
     const wide = now.map((bits, i) => bits | (filter[i] ?? 0));
