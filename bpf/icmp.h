@@ -37,14 +37,11 @@ struct echo {
 	__u32 rest;
 };
 
-/* Addresses the frame back to where it came from. */
-INLINE void swap_macs(struct xdp_md *ctx)
+/* Addresses a frame back to where it came from. */
+INLINE void swap_macs(struct mac_pair *macs)
 {
-	struct mac_pair *macs = frame_start(ctx);
 	struct mac destination;
 
-	if ((void *)(macs + 1) > frame_end(ctx))
-		return;
 	copy_mac(&destination, &macs->destination);
 	copy_mac(&macs->destination, &macs->source);
 	copy_mac(&macs->source, &destination);
@@ -68,12 +65,11 @@ INLINE __u16 echo_reply_checksum(struct xdp_md *ctx, const struct packet *p, __u
  * May the sender be answered? Not one that cannot be its address (RFC 1122, section 3.2.2; RFC 4443, section 2.4), nor
  * one that sent the frame from a group address.
  */
-INLINE int may_answer(struct xdp_md *ctx, const struct packet *p)
+INLINE int may_answer(const struct packet *p, const struct mac_pair *macs)
 {
-	const struct mac_pair *macs = frame_start(ctx);
 	__u8 first = (__u8)p->addresses[0];
 
-	if ((const void *)(macs + 1) > frame_end(ctx) || is_group(&macs->source))
+	if (is_group(&macs->source))
 		return 0;
 	if (p->family == PF_FAMILY_V4)
 		return first != 0 && first != 127 && first < 224;
@@ -89,13 +85,19 @@ INLINE int is_echo_request(const struct packet *p, const struct echo *icmp)
 					   icmp->type == ICMPV6_ECHO_REQUEST && p->l4 == sizeof(struct ipv6hdr);
 }
 
-INLINE int answer_echo_ipv4(struct xdp_md *ctx, struct packet *p)
+/* Does the frame end before the echo header does? Of a plain packet that is known not to be so. */
+INLINE int is_cut(const struct xdp_md *ctx, const struct packet *p, const struct echo *echo)
 {
-	struct iphdr *ip = at(ctx, p, 0);
+	return !p->plain && (const void *)(echo + 1) > frame_end(ctx);
+}
+
+INLINE int answer_echo_ipv4(struct xdp_md *ctx, struct packet *p, struct mac_pair *macs)
+{
+	struct iphdr *ip = in_frame(macs, p, 0);
 	struct echo *echo = (struct echo *)(ip + 1);
 	__u16 check;
 
-	if ((void *)(echo + 1) > frame_end(ctx))
+	if (is_cut(ctx, p, echo))
 		return PF_MALFORMED;
 	check = echo_reply_checksum(ctx, p, echo->checksum);
 	echo->type = ICMPV4_ECHO_REPLY;
@@ -103,17 +105,17 @@ INLINE int answer_echo_ipv4(struct xdp_md *ctx, struct packet *p)
 	*(__u64 *)&ip->saddr = p->addresses[0] << 32 | p->addresses[0] >> 32;
 	ip->check = updated_checksum(ip->check, ip->ttl, PF_HOPS);
 	ip->ttl = PF_HOPS;
-	swap_macs(ctx);
+	swap_macs(macs);
 	return PF_ECHO_ANSWERED;
 }
 
-INLINE int answer_echo_ipv6(struct xdp_md *ctx, struct packet *p)
+INLINE int answer_echo_ipv6(struct xdp_md *ctx, struct packet *p, struct mac_pair *macs)
 {
-	struct ipv6hdr *ip = at(ctx, p, 0);
-	struct echo *echo = at(ctx, p, p->l4);
+	struct ipv6hdr *ip = in_frame(macs, p, 0);
+	struct echo *echo = (struct echo *)(ip + 1);
 	__u64 *words = (__u64 *)&ip->saddr;
 
-	if ((void *)(ip + 1) > frame_end(ctx) || (void *)(echo + 1) > frame_end(ctx))
+	if (is_cut(ctx, p, echo))
 		return PF_MALFORMED;
 	echo->type = ICMPV6_ECHO_REPLY;
 	echo->checksum = updated_checksum(echo->checksum, ICMPV6_ECHO_REQUEST, ICMPV6_ECHO_REPLY);
@@ -122,7 +124,7 @@ INLINE int answer_echo_ipv6(struct xdp_md *ctx, struct packet *p)
 	words[2] = p->addresses[0];
 	words[3] = p->addresses[2];
 	ip->hop_limit = PF_HOPS;
-	swap_macs(ctx);
+	swap_macs(macs);
 	return PF_ECHO_ANSWERED;
 }
 
@@ -182,24 +184,28 @@ INLINE int is_error(const struct packet *p, __u8 type)
 	return type == ICMPV4_UNREACHABLE || type == ICMPV4_TIME_EXCEEDED || type == ICMPV4_PARAMETER_PROBLEM;
 }
 
-/* address: the entry for ICMP of the packet's destination. PF_NEXT: it is not a request that is answered. */
-INLINE int answer_echo(struct xdp_md *ctx, struct packet *p, const struct pf_entry *address)
+/* address: the entry for ICMP of the packet's destination; macs: the start of the frame. PF_NEXT: it is not a request that is answered. */
+INLINE int answer_echo(struct xdp_md *ctx, struct packet *p, const struct pf_entry *address, struct mac_pair *macs)
 {
-	const struct echo *icmp = at(ctx, p, p->l4);
+	const struct echo *icmp = in_frame(macs, p, p->l4);
 
-	if ((const void *)(icmp + 1) > frame_end(ctx))
+	if (is_cut(ctx, p, icmp))
 		return PF_MALFORMED;
-	if (!is_echo_request(p, icmp) || !(address->flags & PF_ECHO) || !may_answer(ctx, p))
+	if (!is_echo_request(p, icmp) || !(address->flags & PF_ECHO) || !may_answer(p, macs))
 		return PF_NEXT;
-	return p->family == PF_FAMILY_V4 ? answer_echo_ipv4(ctx, p) : answer_echo_ipv6(ctx, p);
+	return p->family == PF_FAMILY_V4 ? answer_echo_ipv4(ctx, p, macs) : answer_echo_ipv6(ctx, p, macs);
 }
 
 /* entry: for ICMP, of the packet's destination. Sets it to the VIP of the flow that the packet is about. */
 INLINE int treat_icmp(struct xdp_md *ctx, struct packet *p, const struct pf_entry **entry)
 {
 	const struct echo *icmp = at(ctx, p, p->l4);
-	int is_v4 = p->family == PF_FAMILY_V4, verdict = answer_echo(ctx, p, *entry);
+	struct mac_pair *macs = frame_start(ctx);
+	int is_v4 = p->family == PF_FAMILY_V4, verdict;
 
+	if ((const void *)(macs + 1) > frame_end(ctx))
+		return PF_MALFORMED;
+	verdict = answer_echo(ctx, p, *entry, macs);
 	if (verdict != PF_NEXT)
 		return verdict;
 	if ((const void *)(icmp + 1) > frame_end(ctx))

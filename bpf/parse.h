@@ -33,9 +33,14 @@
 #define PF_WALK_BROKEN (1u << 25)
 
 /* Where something is in a packet; the bound is for the verifier, and larger than what walk_extensions allows. */
+INLINE void *in_frame(void *frame, const struct packet *p, __u32 offset)
+{
+	return frame + (p->l3 & 31) + (offset & 1023);
+}
+
 INLINE void *at(const struct xdp_md *ctx, const struct packet *p, __u32 offset)
 {
-	return frame_start(ctx) + (p->l3 & 31) + (offset & 1023);
+	return in_frame(frame_start(ctx), p, offset);
 }
 
 INLINE __u8 icmp_of(__u8 family)

@@ -191,7 +191,7 @@ INLINE int find_plain_vip(struct packet *p, const void *frame)
 		return PF_NOT_VIP;
 	p->vip = entry;
 	p->flags = entry->flags;
-	if (likely(p->flags & PF_VIP))
+	if (p->plain == PLAIN && likely(p->flags & PF_VIP))
 		return PF_NEXT;
 	if (p->flags & (PF_OPEN | PF_OWN))
 		return PF_ALL_STEPS;
@@ -199,19 +199,19 @@ INLINE int find_plain_vip(struct packet *p, const void *frame)
 }
 
 /* A plain ICMP message. */
-INLINE int treat_plain_icmp(struct xdp_md *ctx, struct packet *p, const void *frame)
+INLINE int treat_plain_icmp(struct xdp_md *ctx, struct packet *p, void *frame)
 {
 	int verdict;
 
 	p->plain = PLAIN_ICMP;
 	verdict = find_plain_vip(p, frame);
 	if (verdict == PF_NEXT)
-		verdict = answer_echo(ctx, p, p->vip);
+		verdict = answer_echo(ctx, p, p->vip, frame);
 	return verdict == PF_NEXT || verdict == PF_ALL_STEPS ? PF_ALL_STEPS : count(p->cpu, verdict);
 }
 
 /* A plain packet of one family: what XDP does with it, or PF_ALL_STEPS. */
-INLINE int treat_plain(struct xdp_md *ctx, __u8 family, const void *frame, struct pf_cpu_state *cpu)
+INLINE int treat_plain(struct xdp_md *ctx, __u8 family, void *frame, struct pf_cpu_state *cpu)
 {
 	struct packet p = plain_packet(family, cpu);
 	enum plain plain = read_plain(&p, frame, frame_end(ctx));
@@ -288,7 +288,7 @@ SEC("xdp")
 int pilotfish(struct xdp_md *ctx)
 {
 	struct pf_cpu_state *cpu = this_cpu();
-	const void *frame = frame_start(ctx);
+	void *frame = frame_start(ctx);
 	const __be16 *type = frame + sizeof(struct mac_pair);
 	__u64 moment;
 	__u8 hops = PF_HOPS;

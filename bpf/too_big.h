@@ -48,7 +48,7 @@ INLINE int make_answer(struct xdp_md *ctx, __u32 l3, int headers, __u32 quoted)
 	if ((void *)(before + 1) > frame_end(ctx))
 		return 0;
 	*now = *before;
-	swap_macs(ctx);
+	swap_macs(&now->macs);
 	return !bpf_xdp_adjust_tail(ctx, (int)(l3 + quoted) - (int)frame);
 }
 
@@ -117,7 +117,9 @@ APART int answer_ipv6(struct xdp_md *ctx, __u32 l3, __u32 length, __u32 mtu)
 /* mtu: of an IP packet as the sender makes it. */
 INLINE int tell_too_big(struct xdp_md *ctx, const struct packet *p, __u32 mtu)
 {
-	if (!p->df || p->icmp || p->fragment || !may_answer(ctx, p))
+	const struct mac_pair *macs = frame_start(ctx);
+
+	if (!p->df || p->icmp || p->fragment || (const void *)(macs + 1) > frame_end(ctx) || !may_answer(p, macs))
 		return PF_TOO_BIG;
 	if (!may_answer_too_big(&p->cpu->budget))
 		return PF_TOO_BIG_LIMITED;
