@@ -2,13 +2,14 @@
 /*
  * The program, and beside it one that looks at the ring of pool 0 as a packet would, only at 4,096 slots, and tells
  * whether what it saw was ever of two generations. Slots of generation k all hold k. One run takes many looks: with
- * short runs that the kernel repeats, rings would change only between its calls, which wait for the same grace periods.
+ * short runs that the kernel repeats, rings would change only between its calls, which wait for the same grace periods; and a fast CPU is
+ * through with one before the next ring is there.
  */
 #include "pilotfish.bpf.c"
 
 #define PROBED_SLOTS 4096
 #define PROBED_STEP (PF_RING_SLOTS / PROBED_SLOTS)
-#define LOOKS 2000
+#define LOOKS 8000
 
 struct probe_counts {
 	__u64 looks;
