@@ -51,6 +51,7 @@ export class Agent {
   readonly #link: HostLink;
   readonly #loaded: LoadedProgram;
   readonly #rings: RingBuilder;
+  readonly #dataPlane: MapDataPlane;
   readonly #snapshots: SnapshotStore;
   readonly #health: Health;
   readonly #reconciler: Reconciler;
@@ -109,8 +110,9 @@ export class Agent {
     });
     // A failure before anybody waits for it is not an unhandled one.
     this.failed.catch(() => {});
+    this.#dataPlane = new MapDataPlane(loaded.store, this.#rings);
     this.#reconciler = new Reconciler({
-      dataPlane: new MapDataPlane(loaded.store, this.#rings),
+      dataPlane: this.#dataPlane,
       log,
       onReconciled: () => this.#afterReconcile(),
     });
@@ -162,8 +164,8 @@ export class Agent {
       this.#reconciler.setHost(image);
     });
     // A hot flow shows where it is once a tick, which may have been all but a tick before its last packet.
-    const { store, tickMs } = this.#loaded;
-    this.#settleTimer = setInterval(() => store.settle(), this.#config.flowCache.longestIdleMs + tickMs);
+    const { tickMs } = this.#loaded;
+    this.#settleTimer = setInterval(() => this.#dataPlane.settle(), this.#config.flowCache.longestIdleMs + tickMs);
     this.#source.start(this.#snapshots);
     this.#publisher?.start();
     const { interface: ingress, egress = ingress } = this.#config;

@@ -89,6 +89,15 @@ export class MapDataPlane implements DataPlane {
     }
   }
 
+  /**
+   * Time has passed: what was to be looked out for before the last call, and was not met since, is not any more. A flow may be silent for as
+   * long as there is between two calls.
+   */
+  settle(): void {
+    this.#store.settle();
+    this.#served.settle();
+  }
+
   #observeServerIds(): ServerIds | null {
     const last = this.#serverIds;
     if (last === null || this.#store.tableId('server_ids') !== last.id) return null;

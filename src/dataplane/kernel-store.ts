@@ -137,9 +137,14 @@ export class KernelMapStore implements MapStore {
     }
   }
 
-  /** Finds out which of these rings the program has. If that fails too, it may have any. */
+  /** Finds out which of these rings the program has. If that fails too, it may have any, and the first failure is the one to tell. */
   #sortOut(made: readonly MadeRing[]): void {
-    const ids = this.ringIds();
+    let ids: ReadonlyMap<number, number>;
+    try {
+      ids = this.ringIds();
+    } catch {
+      return;
+    }
     for (const { pool, map, image } of made)
       if (ids.get(pool) === map.id) this.#settling.placed(pool, image);
       else this.#settling.dropped(pool, image);

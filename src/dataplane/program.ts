@@ -127,6 +127,7 @@ interface Configured extends LoadedSizes, Pick<LoadedProgram, 'flowsPerCpu' | 't
 /** Sets what must be known before load. */
 function configure(object: BpfObject, sizes: ProgramSizes, { rate, jiffies }: KernelClock): Configured {
   const buckets = Math.max(1, Math.ceil(sizes.flowsPerCpu / BUCKET_ENTRIES));
+  const words = noteWords(buckets * BUCKET_ENTRIES);
   const hot = sizes.hotFlows ?? true;
   const vips = Math.min(PF_NUMBERS, sizes.vips * HEADROOM);
   const reals = Math.min(PF_REAL_NUMBERS, sizes.reals * HEADROOM + 1);
@@ -136,7 +137,7 @@ function configure(object: BpfObject, sizes: ProgramSizes, { rate, jiffies }: Ke
     rings: sizes.pools * HEADROOM,
     real_traffic: reals,
     flows: Math.ceil((buckets * possibleCpus()) / BLOCK_BUCKETS),
-    notes: 2 * noteWords(buckets * BUCKET_ENTRIES) * possibleCpus(),
+    notes: 2 * words * possibleCpus(),
     hot_flows: hot ? enums.pf_hot_places.PF_HOT_PLACES * possibleCpus() : 1,
   };
   for (const [map, count] of Object.entries(entries)) object.setMaxEntries(map, count);
@@ -167,7 +168,7 @@ function configure(object: BpfObject, sizes: ProgramSizes, { rate, jiffies }: Ke
       window_shift: windowShift,
       new_flows: inWindow(sizes.newFlowsPerSecond ?? NEW_FLOWS_PER_SECOND),
       to_line: toLine,
-      note_mask: noteWords(buckets * BUCKET_ENTRIES) - 1,
+      note_mask: words - 1,
       too_big_answers: inWindow(sizes.tooBigAnswersPerSecond ?? TOO_BIG_ANSWERS_PER_SECOND),
     }),
   );

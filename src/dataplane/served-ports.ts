@@ -34,8 +34,10 @@ function heirs(before: Vips, next: Vips): number[] {
  * pools of VIPs that were changed, that take over what another VIP had, or that get what a removed one leaves.
  */
 export class ServedPorts {
-  readonly #served = new VipPlaces<{ readonly port: number; readonly protocol: Protocol }>();
+  #served = new VipPlaces<{ readonly port: number; readonly protocol: Protocol }>();
   readonly #ids = new Set<VipId>();
+  /** Those that have had no VIP since the last call of `settle`. */
+  #gone = new Set<VipId>();
   /** What packets may meet now. More than one: it is not known whether the last ones came into force. */
   #possible: readonly Vips[] = [new Map()];
 
@@ -59,6 +61,19 @@ export class ServedPorts {
     this.#possible = this.#possible.slice(-1);
   }
 
+  /**
+   * Forgets what has had no VIP since the last call: who comes back after so long may be taken for new, as in settling.ts. Or else what
+   * is kept would grow with every VIP that ever was.
+   */
+  settle(): void {
+    for (const id of this.#gone) this.#ids.delete(id);
+    if (this.#gone.size > 0) {
+      this.#served = new VipPlaces();
+      for (const id of this.#ids) this.#place(id);
+    }
+    this.#gone = new Set([...this.#ids].filter((id) => !this.#possible.some((vips) => vips.has(id))));
+  }
+
   /** May packets to a VIP have been another one’s? */
   #wasServed(id: VipId): boolean {
     const { address, port, protocol } = splitVipId(id);
@@ -71,8 +86,13 @@ export class ServedPorts {
   }
 
   #serve(id: VipId): void {
+    this.#gone.delete(id);
     if (this.#ids.has(id)) return;
     this.#ids.add(id);
+    this.#place(id);
+  }
+
+  #place(id: VipId): void {
     const { address, port, protocol } = splitVipId(id);
     this.#served.add(address, { port, protocol });
   }

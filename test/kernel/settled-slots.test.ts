@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Vip } from '../../src/core/model.ts';
 import { readTraffic } from '../../src/dataplane/counters.ts';
 import { eraseFlows } from '../support/flow-buckets.ts';
@@ -204,6 +204,19 @@ describe('a flow at another real than the ring’s stays there, whatever is note
     expect(await noted(bench)).toEqual([A, B]);
     // And on from there.
     await bench.store.swapRings([{ pool: 0, fill }]);
+    expect(await noted(bench)).toEqual([A, B]);
+  });
+
+  it('after a change that failed, and nobody can read which rings there are', async () => {
+    const bench = await strayed();
+    const { store } = bench;
+    const beyond = { pool: store.maxEntries('rings'), fill: (slots: Uint16Array) => slots.fill(1) };
+    const unreadable = vi.spyOn(store, 'ringIds').mockImplementation(() => {
+      throw new Error('no file descriptor is left');
+    });
+    // What failed first is told.
+    await expect(store.swapRings([beyond])).rejects.toMatchObject({ code: 'PF_MAP_FULL' });
+    unreadable.mockRestore();
     expect(await noted(bench)).toEqual([A, B]);
   });
 

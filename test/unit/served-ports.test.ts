@@ -110,6 +110,62 @@ describe('VIPs of which it is not known whether they are in force', () => {
   });
 });
 
+describe('what has no VIP any more', () => {
+  const other = { '192.0.2.11|80|tcp': 2 };
+
+  /** Pools with flows from elsewhere when the VIP comes back, after so many calls of `settle` while it was away. */
+  function whenBack(calls: number, meanwhile: (served: ServedPorts) => void = () => {}): number[] {
+    const served = new ServedPorts();
+    const swap = (of: Parameters<typeof vips>[0]) => {
+      const pools = served.takeOver(vips(of));
+      served.tookOver();
+      return [...pools];
+    };
+    swap({ ...other, [WEB]: 1 });
+    swap(other);
+    meanwhile(served);
+    for (let i = 0; i < calls; i++) served.settle();
+    return swap({ ...other, [WEB]: 1 });
+  }
+
+  it('is forgotten after a whole time between two looks, and nothing else is', () => {
+    expect(whenBack(1)).toEqual([1]);
+    expect(whenBack(2)).toEqual([]);
+    const served = new ServedPorts();
+    served.takeOver(vips({ [WEB]: 1 }));
+    for (let i = 0; i < 3; i++) served.settle();
+    expect([...served.takeOver(vips({ '192.0.2.10|0|tcp': 3, ...other }))]).toEqual([3]);
+  });
+
+  it('is not when it was there again meanwhile', () => {
+    const comesAndGoes = (served: ServedPorts) => {
+      served.settle();
+      for (const step of [{ ...other, [WEB]: 1 }, other]) {
+        served.takeOver(vips(step));
+        served.tookOver();
+      }
+    };
+    expect(whenBack(1, comesAndGoes)).toEqual([1]);
+    expect(whenBack(2, comesAndGoes)).toEqual([]);
+  });
+
+  it('is forgotten by the data plane as time passes', async () => {
+    const store = new MemoryMapStore();
+    const dataPlane = new MapDataPlane(store, new RingBuilder());
+    const told: number[][] = [];
+    vi.spyOn(store, 'unsettle').mockImplementation((pools) => told.push([...pools]));
+    const swap = (of: Parameters<typeof vips>[0]) =>
+      dataPlane.apply({ op: 'swap-directory', directory: { ...vips(of), tunnels: [], own: [] }, fresh: [] });
+    await swap({ [WEB]: 1 });
+    await swap({});
+    await swap({ [WEB]: 1 });
+    await swap({});
+    for (let i = 0; i < 2; i++) dataPlane.settle();
+    await swap({ [WEB]: 1 });
+    expect(told).toEqual([[], [], [1], [], []]);
+  });
+});
+
 describe('a pool has none', () => {
   it('of the first VIPs', () => {
     expect(after({ [WEB]: 1, '192.0.2.10|0|tcp': 2, '192.0.2.0/24|80|tcp': 3 })).toEqual([]);
