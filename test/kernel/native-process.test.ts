@@ -70,6 +70,32 @@ describe('descriptors', () => {
   });
 });
 
+describe('memory that the kernel does not give', () => {
+  it('is asked for again later, and the error says what to raise', async () => {
+    // In a process of its own, whose address space may grow by less than the map has, for as long as it takes.
+    const script = `
+      const { execFileSync } = await import('node:child_process');
+      const { readFileSync } = await import('node:fs');
+      const { createMap } = await import(${JSON.stringify(native)});
+      const limit = (as) => execFileSync('prlimit', ['--pid', String(process.pid), '--as=' + as + ':']);
+      const map = createMap({ type: 'array', name: 'ring', keySize: 4, valueSize: 2 ** 26, maxEntries: 1, flags: 1 << 10 });
+      limit(Number(readFileSync('/proc/self/statm', 'utf8').split(' ')[0]) * 4_096 + 2 ** 25);
+      let failure = {};
+      try { map.mmap(); } catch (error) { failure = error; }
+      limit('unlimited');
+      const { code, retryable, fix, message } = failure;
+      console.log(JSON.stringify({ code, retryable, fix, message, later: map.mmap().length }));`;
+    const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', script]);
+    expect(JSON.parse(stdout)).toMatchObject({
+      code: 'PF_MAP',
+      retryable: true,
+      message: expect.stringContaining('map ring'),
+      fix: expect.stringContaining('vm.max_map_count'),
+      later: 2 ** 26,
+    });
+  });
+});
+
 describe('worker threads', () => {
   it('load the addon beside the main thread', async () => {
     expect(versions().libbpf).toMatch(/^1\.\d+/);

@@ -2,6 +2,9 @@ import type { MapEntries, MapInfo, NativeMap } from './binding.ts';
 import { attempt, attemptAsync, type Doing } from './errors.ts';
 import { pin } from './pin.ts';
 
+/** The second is met first where pools are many: of each ring the agent has its memory at hand. */
+const MMAP_FIX = 'Give the process more memory; with tens of thousands of pools, raise vm.max_map_count as well.';
+
 export class BpfMap {
   readonly #native: NativeMap;
   readonly #doing: Doing;
@@ -62,7 +65,7 @@ export class BpfMap {
    * the map alive after `close`, and ends with `unmap` or when nothing refers to it. It cannot go to another thread.
    */
   mmap(): Uint8Array<ArrayBuffer> {
-    return attempt(this.#doing, () => this.#native.mmap());
+    return attempt({ ...this.#doing, fixes: { ENOMEM: MMAP_FIX } }, () => this.#native.mmap());
   }
 
   pin(path: string): void {
