@@ -7,13 +7,21 @@ export function poolsOf({ pools, leaving }: Target, observed: Observed): TargetP
   return [...pools.values(), ...leaving.filter(({ name }) => observed.pools.has(name))];
 }
 
+/** Pools, by name or by number, whose rings packets for these VIPs are sent by. */
+export function poolsLedTo<T>(vips: Iterable<{ readonly pool: T; readonly clients: readonly { readonly pool: T }[] }>) {
+  const led = new Set<T>();
+  for (const { pool, clients } of vips) {
+    led.add(pool);
+    for (const client of clients) led.add(client.pool);
+  }
+  return led;
+}
+
 /** A number that reals or VIPs still name is not free: its next pool would inherit their flows and packets. */
 function takenNumbers({ pools, rings, reals, directory }: Observed): Set<number> {
   const taken = new Set([...pools.values(), ...rings.keys()]);
   for (const { pool } of reals.values()) taken.add(pool);
-  for (const { pool, clients } of directory?.vips.values() ?? [])
-    for (const number of [pool, ...clients.map((client) => client.pool)]) taken.add(number);
-  return taken;
+  return taken.union(poolsLedTo(directory?.vips.values() ?? []));
 }
 
 /** @returns the number of each pool, operations that claim new ones, and those that give up what is not needed */

@@ -16,7 +16,8 @@ import type { Target, TargetPool } from './target.ts';
  *
  * Make before break: reals, then rings and ids, then the directory of VIPs; behind it what nothing leads to any more.
  * After every prefix of the plan each VIP has a ring, so has each pool that its clients’ prefixes name, and each slot
- * and each id has a real. VIPs change all at once: one that moves from one port to every port is never missing.
+ * and each id has a real. VIPs change all at once: one that moves from one port to every port is never missing. A VIP that has reals
+ * before and after has some all the while, and so has each id that names a real before and after.
  *
  * Where there are not numbers enough for the old and the new at once, what is to go goes first. That is sound as well,
  * but a pool that has only new reals, or a VIP that moves to a new pool, serves nobody until the second half.
@@ -36,13 +37,18 @@ export function plan(target: Target, observed: Observed): MapOp[] {
 function planDirectly(target: Target, observed: Observed): MapOp[] {
   const pools = planPools(target, observed);
   const reals = planReals(target, observed, pools.numberOf);
+  const rings = planRings(target, observed, pools.numberOf, reals.numberOf);
+  const directory = planDirectory(target, observed, pools.numberOf);
+  const ids = planServerIds(target, observed, pools.numberOf, reals.numberOf, directory.length > 0);
   return [
     ...planSettings(target, observed),
     ...pools.names,
     ...reals.puts,
-    ...planRings(target, observed, pools.numberOf, reals.numberOf),
-    ...planServerIds(target, observed, pools.numberOf, reals.numberOf),
-    ...planDirectory(target, observed, pools.numberOf),
+    ...rings.swaps,
+    ...ids.first,
+    ...directory,
+    ...rings.emptied,
+    ...ids.last,
     ...pools.removals,
     ...reals.voids,
   ];

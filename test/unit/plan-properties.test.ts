@@ -5,6 +5,7 @@ import { splitVipId, vipId } from '../../src/core/data-plane.ts';
 import { PilotfishError } from '../../src/core/errors.ts';
 import { applied } from '../../src/core/observed.ts';
 import { plan } from '../../src/core/plan.ts';
+import { poolsLedTo } from '../../src/core/plan-pools.ts';
 import type { Target } from '../../src/core/target.ts';
 import { emptyMaps, foreignSignature, meaningOf, membersOf, unsound } from '../support/planning.ts';
 import { mapsArb, roomyMapsArb, targetArb, tightArb } from '../support/planning-arb.ts';
@@ -127,6 +128,16 @@ function fits(target: Target, maps: Observed): boolean {
       .union(new Set(members))
       .union(named.difference(new Set(lingering))).size < limits.reals
   );
+}
+
+/** Does a VIP have somebody to send new flows to? */
+function hasReals({ directory, rings }: Observed, id: VipId): boolean {
+  return membersOf(rings.get(directory?.vips.get(id)?.pool ?? -1) ?? '').length > 0;
+}
+
+/** Number of the real that an id names for a VIP. */
+function realOfId({ directory, serverIds }: Observed, vip: VipId, id: number): number | undefined {
+  return serverIds?.get(`${directory?.vips.get(vip)?.pool ?? -1}|${id}`);
 }
 
 /** What is left of an operation that fails half-way; the ring operations are the only ones that can. */
@@ -252,11 +263,53 @@ describe('a plan', () => {
     );
   });
 
-  it('swaps all rings in one operation, and none that is right already', () => {
+  it('leaves no VIP without a real for a moment that has some before and after, unless another one stays with its old pool', () => {
+    fc.assert(
+      fc.property(targetArb, targetArb, (earlier, target) => {
+        const maps = applied(emptyMaps(), plan(earlier, emptyMaps()));
+        const states = statesOf(plan(target, maps), maps);
+        const last = states.at(-1) ?? maps;
+        const staying = poolsLedTo(last.directory?.vips.values() ?? []);
+        for (const [id, { pool }] of maps.directory?.vips ?? []) {
+          if (staying.has(pool) || !hasReals(maps, id) || !hasReals(last, id)) continue;
+          expect(states.map((state) => hasReals(state, id))).not.toContain(false);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('leaves no id unknown to a VIP for a moment that knows it before and after, if its real keeps its flows', () => {
+    fc.assert(
+      fc.property(targetArb, targetArb, (earlier, target) => {
+        const maps = applied(emptyMaps(), plan(earlier, emptyMaps()));
+        const states = statesOf(plan(target, maps), maps);
+        const last = states.at(-1) ?? maps;
+        const ids = new Set([...(maps.serverIds ?? [])].map(([key]) => Number(key.split('|')[1])));
+        for (const vip of maps.directory?.vips.keys() ?? [])
+          for (const id of ids) {
+            const before = realOfId(maps, vip, id);
+            if (before === undefined || !last.reals.has(before) || realOfId(last, vip, id) === undefined) continue;
+            expect(states.map((state) => realOfId(state, vip, id))).not.toContain(undefined);
+          }
+      }),
+      { numRuns: 3000 },
+    );
+  });
+
+  it('swaps all rings in one operation, but for those that are left behind, and none that is right already', () => {
     fc.assert(
       fc.property(roomyMapsArb(), targetArb, (maps, target) => {
-        const swaps = plan(target, maps).filter((op) => op.op === 'swap-rings');
-        expect(swaps.length).toBeLessThanOrEqual(1);
+        const ops = plan(target, maps);
+        const swaps = ops.filter((op) => op.op === 'swap-rings');
+        const [, left] = ops
+          .map(({ op }) => op)
+          .join()
+          .split('swap-directory');
+        expect(swaps.length).toBeLessThanOrEqual(left?.includes('swap-rings') ? 2 : 1);
+        const led = poolsLedTo(applied(maps, ops).directory?.vips.values() ?? []);
+        for (const { pool, spec } of left?.includes('swap-rings') ? (swaps.at(-1)?.rings ?? []) : [])
+          expect([led.has(pool), spec.members]).toEqual([false, []]);
         const after = applied(maps, plan(target, maps));
         for (const { pool } of swaps.flatMap(({ rings }) => rings))
           expect(maps.rings.get(pool)).not.toBe(after.rings.get(pool));

@@ -47,6 +47,28 @@ describe('plan', () => {
     ]);
   });
 
+  it('empties the ring of a pool only after its VIP has moved, when both are one change', () => {
+    const before = run([targetOf([web('10.0.0.1')], { [http]: 'web' })], emptyMaps());
+    const moved = targetOf([targetPool('green', ['10.0.0.2'])], { [http]: 'green' });
+    const left = targetOf(
+      [...moved.pools.values()],
+      { [http]: 'green' },
+      { leaving: [leavingPool('web', ['10.0.0.1'])] },
+    );
+    const drained = targetOf([...moved.pools.values(), targetPool('web', [], ['10.0.0.1'])], { [http]: 'green' });
+    for (const after of [left, drained])
+      expect(opsOf(plan(after, before)).slice(-3)).toEqual(['swap-rings', 'swap-directory', 'swap-rings']);
+    // Nobody waits for it where nothing leads to the pool any more, or where the VIP stays.
+    const after = run([moved], before);
+    const again = run([targetOf([...moved.pools.values(), web('10.0.0.1')], { [http]: 'green' })], after);
+    expect(opsOf(plan(drained, again))).toEqual(['swap-rings']);
+    const other = { [http]: 'web', [every]: 'web' };
+    expect(opsOf(plan(targetOf([targetPool('web', [], ['10.0.0.1'])], other), before))).toEqual([
+      'swap-rings',
+      'swap-directory',
+    ]);
+  });
+
   it('gives no pool a number that a VIP of an earlier run still names, for itself or for clients', () => {
     const { name, address, port, protocol, ...options } = vipOf(every, 'web');
     const record: VipRecord = { ...options, number: 0, pool: 0, clients: [{ prefix: '198.51.100.0/24', pool: 1 }] };
@@ -155,6 +177,32 @@ describe('plan', () => {
       const one = run([named(['10.0.0.1'], [], { 7: 'web|10.0.0.1' })], emptyMaps());
       const ops = plan(named(['10.0.0.2'], [], { 7: 'web|10.0.0.2' }), one);
       expect(opsOf(ops)).toEqual(['put-real', 'swap-rings', 'swap-server-ids', 'void-real']);
+    });
+  });
+
+  describe('ids of VIPs that move to another pool', () => {
+    const one = targetPool('one', ['10.0.0.1']);
+    const two = targetPool('two', ['10.0.0.1']);
+    const quic = (pool: string) => ({ [http]: { pool, quic: 'katran' } as const });
+    const ids = (pool: string) => ({ ids: { [pool]: { 7: 'one|10.0.0.1' as const } } });
+    const before = run([targetOf([one, two], quic('one'), ids('one'))], emptyMaps());
+
+    it('are known before and after, and so they are in between', () => {
+      const ops = plan(targetOf([one, two], quic('two'), ids('two')), before);
+      expect(opsOf(ops)).toEqual(['swap-server-ids', 'swap-directory', 'swap-server-ids']);
+      const tables = ops.flatMap((op) => (op.op === 'swap-server-ids' ? [[...op.serverIds.keys()]] : []));
+      expect(tables).toEqual([['0|7', '1|7'], ['1|7']]);
+    });
+
+    it('change at once where there is no room for both', () => {
+      const tight = { ...before, limits: { ...before.limits, serverIds: 1 } };
+      const ops = plan(targetOf([one, two], quic('two'), ids('two')), tight);
+      expect(opsOf(ops)).toEqual(['swap-server-ids', 'swap-directory']);
+    });
+
+    it('are gone at once when their real keeps no flows', () => {
+      const ops = plan(targetOf([two], quic('two'), { ids: { two: { 7: 'two|10.0.0.1' } } }), before);
+      expect(opsOf(ops).slice(0, 3)).toEqual(['swap-server-ids', 'swap-directory', 'remove-pools']);
     });
   });
 
