@@ -200,6 +200,8 @@ export class Agent {
       this.#afterReconcile();
     }, WARM_UP_MS);
     this.#health.update(checkTargets(snapshot));
+    // With those that are not checked any more forgotten: a real that comes back is one that nobody has judged.
+    this.#reconciler.setVerdicts(this.#verdicts());
     this.#link.want(segmentReals(snapshot, this.#reconciler.status.observed));
     this.#reconciler.setSnapshot(snapshot);
   }

@@ -10,7 +10,7 @@ interface LingeringReal {
   /** As its pool had it when the real’s key vanished: what the pool says later is about its other reals. */
   readonly encap: PoolEncap;
   readonly serverIds: readonly number[];
-  /** Clock milliseconds. */
+  /** Milliseconds of the clock that `now` is of. */
   readonly until: number;
 }
 

@@ -143,7 +143,8 @@ export class Reconciler {
   }
 
   #updateLingering(snapshot: Snapshot): void {
-    const now = Date.now();
+    // Not the time of day, which may be set while flows drain.
+    const now = performance.now();
     this.#lingering = nextLingering(this.#lingering, this.#lingered, snapshot, now);
     this.#lingered = snapshot;
     clearTimeout(this.#lingerTimer);

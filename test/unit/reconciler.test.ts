@@ -143,6 +143,11 @@ describe('Reconciler', () => {
     await settle();
     expect(realsIn(dataPlane.store.slots(0))).toEqual(new Set([1]));
     expect(dataPlane.inner.observe().reals.get(2)?.address).toBe('10.0.0.2');
+    // Somebody sets the time of day.
+    vi.setSystemTime(Date.now() + 3_600_000);
+    reconciler.setVerdicts(verdicts('web', up));
+    await settle();
+    expect(dataPlane.inner.observe().reals.has(2)).toBe(true);
     await vi.advanceTimersByTimeAsync(61_000);
     expect(dataPlane.inner.observe().reals.has(2)).toBe(false);
     expect(dataPlane.inner.observe().freed.get(2)).toBe(1);

@@ -1,0 +1,120 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { stringify } from 'yaml';
+import { fetchState } from '../../src/cli/agent-client.ts';
+import type { AgentConfig } from '../../src/config.ts';
+import { parseConfig } from '../../src/config.ts';
+import { until } from '../support/until.ts';
+
+const child = fileURLToPath(new URL('../support/agent-child.ts', import.meta.url));
+const lb = `pft-agent-${process.pid}`;
+const inLb = [`--net=/run/netns/${lb}`];
+const ip = (...args: string[]) => execFileSync('ip', args);
+
+/** Takes connections, and says so once it does. */
+const LISTEN = `require('node:net')
+  .createServer((connection) => connection.on('error', () => {}))
+  .listen(8080, () => console.log('listening'));`;
+
+let folder: string;
+let bpffs: string;
+let agents = 0;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'pilotfish-agent-'));
+  bpffs = join(folder, 'bpf');
+  mkdirSync(bpffs);
+  execFileSync('mount', ['-t', 'bpf', 'bpf', bpffs]);
+  ip('netns', 'add', lb);
+  ip('-n', lb, 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'eth1');
+  for (const address of ['10.99.0.2/24', '10.99.0.3/24']) ip('-n', lb, 'addr', 'add', address, 'dev', 'eth0');
+  for (const name of ['lo', 'eth0', 'eth1']) ip('-n', lb, 'link', 'set', name, 'up');
+  ip('-n', lb, 'neigh', 'add', '10.99.0.1', 'lladdr', '02:00:00:00:00:01', 'dev', 'eth0');
+});
+
+afterAll(() => {
+  ip('netns', 'del', lb);
+  execFileSync('umount', [bpffs]);
+  rmSync(folder, { recursive: true });
+});
+
+/** An agent in the namespace, its settings changed. Standard output: a line for each time that it settles. */
+function startAgent(change: (config: AgentConfig) => AgentConfig = (config) => config) {
+  const state = join(folder, `state-${++agents}.yaml`);
+  const socket = join(folder, `${agents}.sock`);
+  writeFileSync(state, '{}\n');
+  const config = parseConfig(
+    {
+      name: 'lb1',
+      interface: 'eth0',
+      gateway: '10.99.0.1',
+      source: { file: state },
+      pinDir: join(bpffs, `agent-${agents}`),
+      stateDir: folder,
+      admin: { socket },
+      flowCache: { entriesPerCpu: 1_024 },
+    },
+    'agent.yaml',
+  );
+  const command = [...inLb, process.execPath, child, JSON.stringify(change(config))];
+  const agent = spawn('nsenter', command, { stdio: ['ignore', 'pipe', 'inherit'] });
+  onTestFinished(async () => {
+    const ended = once(agent, 'close');
+    agent.kill('SIGKILL');
+    await ended;
+  });
+  /** Replaced as a whole: no half of it is ever read. */
+  const write = (tree: object) => {
+    writeFileSync(`${state}.new`, stringify(tree));
+    renameSync(`${state}.new`, state);
+  };
+  return { output: agent.stdout, socket, write };
+}
+
+describe('the agent', () => {
+  it('settles slots again and again, as often as flowCache.longestIdle and a tick of it say', async () => {
+    const { output } = startAgent((config) => ({ ...config, flowCache: { ...config.flowCache, longestIdleMs: 500 } }));
+    const times: number[] = [];
+    for await (const line of createInterface({ input: output })) {
+      expect(line).toBe('settled');
+      if (times.push(performance.now()) === 3) break;
+    }
+    expect(times.length).toBe(3);
+    // A timer is late on a busy machine, and never early: a tick is about two seconds.
+    for (const at of [1, 2]) expect(times[at]! - times[at - 1]!).toBeGreaterThan(2_000);
+  });
+
+  it('gives no new flow to a real that comes back, before it is checked again', async () => {
+    const listener = spawn('nsenter', [...inLb, process.execPath, '--eval', LISTEN], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    onTestFinished(() => void listener.kill('SIGKILL'));
+    await once(listener.stdout, 'data');
+    const { socket, write } = startAgent();
+    /** Slots of the reals that there are, by id. */
+    const slots = async () => {
+      const state = await fetchState(socket).catch(() => null);
+      return Object.fromEntries(state?.pools[0]?.reals.map((real) => [real.id, real.slots]) ?? []);
+    };
+    const reals = { r1: { address: '10.99.0.2' }, r2: { address: '10.99.0.3' } };
+    const stateOf = (of: object) => ({
+      vips: { web: { address: '192.0.2.10', port: 80, protocol: 'tcp', pool: 'web' } },
+      pools: { web: { checks: [{ type: 'tcp', port: 8_080, interval: '1s', fall: 30 }], reals: of } },
+    });
+    write(stateOf(reals));
+    await until('both reals have slots', 20_000, async () => Object.values(await slots()).filter(Boolean).length === 2);
+    write(stateOf({ r1: reals.r1 }));
+    await until('one real is gone', 10_000, async () => !('r2' in (await slots())));
+    // Who comes back under the address answers no check.
+    ip('-n', lb, 'addr', 'del', '10.99.0.3/24', 'dev', 'eth0');
+    write(stateOf(reals));
+    await until('it is back', 10_000, async () => 'r2' in (await slots()));
+    expect(await slots()).toEqual({ r1: 65_537, r2: 0 });
+  });
+});
