@@ -100,9 +100,11 @@ export function ringSignature(spec: RingSpec): string {
 /** What the maps hold now. */
 export interface Observed {
   readonly settings: SettingsImage | null;
-  /** Null when it is not one that this agent made, or was changed since. */
+  /** Null when it is not one that this agent put into place. */
   readonly directory: Directory | null;
-  /** Null as above. */
+  /** False when something of it is not as this agent put it there, or a change of it was broken off: it has to be put there again. */
+  readonly directorySound: boolean;
+  /** Null when it is not one that this agent made, or was changed since. */
   readonly serverIds: ServerIds | null;
   /** By number; never 0. */
   readonly reals: ReadonlyMap<number, RealRecord>;

@@ -48,6 +48,7 @@ function applyOne(next: Mutable, op: MapOp): void {
       break;
     case 'swap-directory':
       next.directory = op.directory;
+      next.directorySound = true;
       break;
   }
 }

@@ -32,5 +32,7 @@ export function planDirectory(target: Target, observed: Observed, poolNumber: Re
   }
   const own = [...ownInPrefixes(target.vips.values(), target.own).keys()];
   const directory: Directory = { vips, tunnels: target.tunnels, own };
-  return isDeepStrictEqual(directory, observed.directory) ? [] : [{ op: 'swap-directory', directory, fresh }];
+  return observed.directorySound && isDeepStrictEqual(directory, observed.directory)
+    ? []
+    : [{ op: 'swap-directory', directory, fresh }];
 }

@@ -52,7 +52,7 @@ export class MapDataPlane implements DataPlane {
     for (const [pool, id] of store.ringIds()) rings.set(pool, this.#signatures.get(id) ?? `not ours: ${id}`);
     return {
       settings: settings === null ? null : records.decodeSettings(settings),
-      directory: this.#directory.observe(),
+      ...this.#directory.observe(),
       serverIds: this.#observeServerIds(),
       reals,
       freed,
@@ -69,7 +69,7 @@ export class MapDataPlane implements DataPlane {
         return this.#putSettings(records.encodeSettings(op.settings));
       case 'put-real':
         if (op.fresh) this.#resetTraffic('real_traffic', op.number);
-        return store.put('reals', indexKey(op.number), records.encodeReal(op.real));
+        return this.#putReal(op.number, op.real);
       case 'void-real':
         return this.#voidReal(op.number, op.generation);
       case 'name-pool':
@@ -108,6 +108,15 @@ export class MapDataPlane implements DataPlane {
   async #swapServerIds(serverIds: ServerIds): Promise<void> {
     const bytes = serverIdTable(serverIds, this.#store.tableSize('server_ids'));
     this.#serverIds = { id: await this.#store.swapTable('server_ids', bytes), bytes, serverIds };
+  }
+
+  /** Written word by word, the MAC address last: so the real gets it before its encap asks for one. */
+  #putReal(number: number, real: RealRecord): void {
+    const key = indexKey(number);
+    const next = records.encodeReal(real);
+    const before = this.#store.get('reals', key);
+    if (before !== null && real.encap.kind === 'l2') this.#store.put('reals', key, records.withMacOf(before, next));
+    this.#store.put('reals', key, next);
   }
 
   #voidReal(number: number, generation: number): void {

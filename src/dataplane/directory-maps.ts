@@ -1,4 +1,4 @@
-import type { Directory } from '../core/data-plane.ts';
+import type { Directory, Observed } from '../core/data-plane.ts';
 import { PilotfishError } from '../core/errors.ts';
 import { indexKey } from './codec.ts';
 import { directoryEntries } from './directory-entries.ts';
@@ -50,17 +50,17 @@ export class DirectoryMaps {
     this.#trie = new PrefixTrie(store);
   }
 
-  /** Reads everything back: null when it is not, byte for byte, what was put there. */
-  observe(): Directory | null {
+  /** Reads everything back: sound when it is, byte for byte, what was put there. */
+  observe(): Pick<Observed, 'directory' | 'directorySound'> {
     const last = this.#inPlace;
     this.#trieSound &&= this.#trie.isSound();
-    const sound =
-      last !== null &&
+    if (last === null || this.#store.tableId('directory') !== last.id)
+      return { directory: null, directorySound: false };
+    const directorySound =
       this.#trieSound &&
-      this.#store.tableId('directory') === last.id &&
       same(last.table.bytes, this.#store.tableBytes('directory')) &&
       same(last.table.filter, this.#store.get('address_filter', FIRST));
-    return sound ? last.directory : null;
+    return { directory: last.directory, directorySound };
   }
 
   /**

@@ -134,7 +134,7 @@ function configure(object: BpfObject, sizes: ProgramSizes, { rate, jiffies }: Ke
   const entries = {
     prefixes: (sizes.vips + (sizes.clients ?? defaultLimits.clients)) * HEADROOM,
     vip_traffic: vips,
-    rings: sizes.pools * HEADROOM,
+    rings: Math.min(PF_NUMBERS, sizes.pools * HEADROOM),
     real_traffic: reals,
     flows: Math.ceil((buckets * possibleCpus()) / BLOCK_BUCKETS),
     notes: 2 * words * possibleCpus(),

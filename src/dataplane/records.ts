@@ -66,6 +66,11 @@ export function encodeVoidReal(
   return encode('pf_real', { ...decode('pf_real', before), encap: PF_ENCAP_NONE, generation });
 }
 
+/** The real `before`, with the MAC address that `after` has. */
+export function withMacOf(before: Uint8Array, after: Uint8Array): Uint8Array {
+  return encode('pf_real', { ...decode('pf_real', before), mac: decode('pf_real', after).mac });
+}
+
 /** Of all 16-bit words, in one’s complement (RFC 1071): so the program need not sum up addresses for its headers. */
 function sumOf(words: readonly number[]): number {
   let sum = words.reduce((total, word) => total + (word >>> 16) + (word & 0xffff), 0);

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { type Directory, splitVipId, type VipId, type VipRecord } from '../core/data-plane.ts';
 import type { Protocol } from '../core/model.ts';
 import { rangeOf, VipPlaces } from './vip-places.ts';
@@ -51,7 +52,8 @@ export class ServedPorts {
       }
       for (const pool of heirs(before, vips)) pools.add(pool);
     }
-    this.#possible = [...this.#possible, vips];
+    // What is tried again and again is kept once.
+    this.#possible = [...this.#possible.filter((before) => !isDeepStrictEqual(before, vips)), vips];
     for (const id of vips.keys()) this.#serve(id);
     return pools;
   }

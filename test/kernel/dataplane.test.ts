@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Directory, MapOp, Observed, RealRecord, RingSpec, VipId } from '../../src/core/data-plane.ts';
 import { RING_SLOTS } from '../../src/core/data-plane.ts';
 import { PilotfishError } from '../../src/core/errors.ts';
@@ -15,6 +15,7 @@ import type { MapStore } from '../../src/dataplane/map-store.ts';
 import { MemoryMapStore } from '../../src/dataplane/memory-store.ts';
 import { tableSize } from '../../src/dataplane/perfect-hash.ts';
 import { loadProgram } from '../../src/dataplane/program.ts';
+import { encodeReal } from '../../src/dataplane/records.ts';
 import { RingImage } from '../../src/dataplane/ring-image.ts';
 import { found, meant } from '../support/directory-meaning.ts';
 import { findDestination, findServerId } from '../support/look-up.ts';
@@ -29,6 +30,13 @@ interface Kind {
   readonly name: string;
   make(): Promise<{ store: MapStore; slots(pool: number): Uint16Array | null }>;
 }
+
+it('gives no number to a pool or a VIP that 16 bits do not hold, whatever the limits', async () => {
+  const { object, store } = await loadProgram({ ...sizes, vips: 10_240, pools: 65_535 });
+  onTestFinished(() => object.close());
+  const { limits } = new MapDataPlane(store, new RingBuilder()).observe();
+  expect([limits.pools, limits.vips]).toEqual([65_536, 20_480]);
+});
 
 /** The kernel’s own view of a ring, by a tool that shares no code with the agent. */
 function dumpRing(id: number): Uint16Array {
@@ -135,6 +143,7 @@ describe.each([kernel, memory])('a data plane over $name', ({ make }) => {
     const none: Observed = {
       settings: null,
       directory: null,
+      directorySound: false,
       serverIds: null,
       reals: new Map(),
       freed: new Map(),
@@ -207,6 +216,16 @@ describe.each([kernel, memory])('a data plane over $name', ({ make }) => {
     expect(dataPlane.observe().reals).toEqual(new Map([[3, { ...real, encap }]]));
     await dataPlane.apply({ op: 'void-real', number: 3, generation: 4 });
     expect(dataPlane.observe()).toMatchObject({ reals: new Map(), freed: new Map([[3, 4]]) });
+  });
+
+  it('gives a real its MAC address before its encap asks for one', async () => {
+    const l2: RealRecord = { ...real, encap: { kind: 'l2', mac: '02:00:00:00:00:2a' } };
+    await dataPlane.apply({ op: 'put-real', number: 3, real: { ...real, encap: { kind: 'ipip' } }, fresh: true });
+    const put = vi.spyOn(store, 'put');
+    await dataPlane.apply({ op: 'put-real', number: 3, real: l2, fresh: false });
+    const values = put.mock.calls.map(([, , value]) => decode('pf_real', value));
+    const before = decode('pf_real', encodeReal({ ...real, encap: { kind: 'ipip' } }));
+    expect(values).toEqual([{ ...before, mac: [2, 0, 0, 0, 0, 0x2a] }, decode('pf_real', encodeReal(l2))]);
   });
 
   it('has the program find every destination, and every id, where they are', async () => {

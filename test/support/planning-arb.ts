@@ -217,6 +217,7 @@ export function mapsArb(limits: Limits, wild = false): fc.Arbitrary<Observed> {
         rings: ringsArb(reals, limits, wild),
         pools: numbered(fc.constantFrom(...poolNames), 0, limits.pools),
         directory: fc.option(directoryArb(limits), { freq: 8 }),
+        directorySound: fc.boolean(),
         serverIds: fc.option(
           serverIdTableArb(
             reals.map(([number]) => number),

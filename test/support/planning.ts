@@ -20,6 +20,7 @@ export function emptyMaps(limits: Partial<Limits> = {}): Observed {
   return {
     settings: null,
     directory: null,
+    directorySound: false,
     serverIds: null,
     reals: new Map(),
     freed: new Map(),

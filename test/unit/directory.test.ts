@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Directory, ServerIdKey, VipId, VipRecord } from '../../src/core/data-plane.ts';
 import { PilotfishError } from '../../src/core/errors.ts';
 import { RingBuilder } from '../../src/core/ring-builder.ts';
@@ -105,9 +105,10 @@ describe('a directory', () => {
           for (const directory of directories) await dataPlane.apply(swap(directory)).catch(() => {});
           faulty.rate = 0;
           const last = directories.at(-1) ?? nothing;
-          if (dataPlane.observe().directory !== last) await dataPlane.apply(swap(last));
+          const { directory, directorySound } = dataPlane.observe();
+          if (directory !== last || !directorySound) await dataPlane.apply(swap(last));
           expect(found(maps)).toEqual(meant(last, maps.tickMs));
-          expect(dataPlane.observe().directory).toEqual(last);
+          expect(dataPlane.observe()).toMatchObject({ directory: last, directorySound: true });
         },
       ),
       { numRuns: 100 },
@@ -134,16 +135,36 @@ describe('a directory', () => {
     await store.swapTable(table, bytes);
   }
 
-  it.each(changes)('is none of its own when somebody changed %s, and is put right', async (_what, change) => {
+  it.each(changes)('is not sound when somebody changed %s, and is put right', async (_what, change) => {
     const store = new MemoryMapStore();
     const dataPlane = new MapDataPlane(store, new RingBuilder());
     await dataPlane.apply(swap(prefixed));
-    expect(dataPlane.observe().directory).toEqual(prefixed);
+    expect(dataPlane.observe()).toMatchObject({ directory: prefixed, directorySound: true });
     await change(store);
-    expect(dataPlane.observe().directory).toBeNull();
+    expect(dataPlane.observe().directorySound).toBe(false);
     await dataPlane.apply(swap(prefixed));
-    expect(dataPlane.observe().directory).toEqual(prefixed);
+    expect(dataPlane.observe()).toMatchObject({ directory: prefixed, directorySound: true });
     expect(found(store)).toEqual(meant(prefixed, store.tickMs));
+  });
+
+  it('is none of its own when somebody put another one there', async () => {
+    const store = new MemoryMapStore();
+    const dataPlane = new MapDataPlane(store, new RingBuilder());
+    await dataPlane.apply(swap(prefixed));
+    await store.swapTable('directory', store.tableBytes('directory')!);
+    expect(dataPlane.observe().directory).toBeNull();
+  });
+
+  it('is still known, and so are the numbers of its VIPs, when a change of it failed half way', async () => {
+    const store = new MemoryMapStore();
+    const dataPlane = new MapDataPlane(store, new RingBuilder());
+    const few = directoryOf({ '203.0.113.1|443|tcp': {} });
+    await dataPlane.apply(swap(few));
+    const broken = vi.spyOn(store, 'swapTable').mockRejectedValue(new Error('no memory'));
+    const more = directoryOf({ '203.0.113.9|80|tcp': {} });
+    await expect(dataPlane.apply(swap(more))).rejects.toThrow('no memory');
+    broken.mockRestore();
+    expect(dataPlane.observe()).toMatchObject({ directory: few, directorySound: false });
   });
 
   it('keeps the scope of clients that did not change, and has equal lists share one', async () => {

@@ -234,6 +234,11 @@ describe('plan', () => {
       const target = targetOf([web('10.0.0.1')], { [http]: 'web' });
       const maps = run([target], emptyMaps());
       expect(opsOf(plan(target, { ...maps, directory: null }))).toEqual(['swap-directory']);
+      // Where it is known which VIPs it has, they keep their numbers and so their counters.
+      const { directory } = maps;
+      expect(plan(target, { ...maps, directorySound: false })).toEqual([
+        { op: 'swap-directory', directory, fresh: [] },
+      ]);
       expect(opsOf(plan(target, { ...maps, serverIds: null }))).toEqual(['swap-server-ids']);
     });
 

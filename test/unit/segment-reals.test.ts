@@ -11,6 +11,7 @@ function observed(reals: Readonly<Record<string, RealEncap>>): Observed {
   return {
     settings: null,
     directory: null,
+    directorySound: false,
     serverIds: null,
     reals: new Map(records),
     freed: new Map(),

@@ -93,6 +93,22 @@ describe('VIPs of which it is not known whether they are in force', () => {
     expect([...served.takeOver(vips({ [WEB]: 1 }))]).toEqual([]);
   });
 
+  it('are kept once, however often they are tried', () => {
+    const served = new ServedPorts();
+    served.takeOver(vips({ [WEB]: 1 }));
+    served.tookOver();
+    const tries = Array.from({ length: 4 }, () => vips({ [WEB]: 2 }));
+    const looks = tries.map((one) => vi.spyOn(one.vips, 'get'));
+    for (const one of tries) served.takeOver(one);
+    // Each is looked at with the next one, and then no more.
+    const [first, ...others] = looks.map(({ mock }) => mock.calls.length);
+    expect(others).toEqual([first, first, 0]);
+    // Whichever came last is in force once that is known.
+    served.takeOver(vips({ [WEB]: 1 }));
+    served.tookOver();
+    expect([...served.takeOver(vips({ [WEB]: 1 }))]).toEqual([]);
+  });
+
   it('are told to the map store before each attempt to put them there', async () => {
     const store = new MemoryMapStore();
     const dataPlane = new MapDataPlane(store, new RingBuilder());
