@@ -12,12 +12,16 @@
 #include "count.h"
 #include "maps.h"
 #include "packet.h"
+#include "ring.h"
 #include "tick.h"
 
 #define PF_BUCKET_ENTRIES 8
 #define PF_TAG 0x7fffffff
 
 /* The two buckets that a flow may be in, and their numbers; for some flows they are the same one. */
+/* No pool: its slots cannot be asked whether they are settled. */
+#define PF_ANY_SLOT 0xffffffffu
+
 struct flow_buckets {
 	struct pf_flow_bucket *first, *second;
 	__u32 first_index, second_index;
@@ -58,9 +62,9 @@ INLINE struct pf_flow_bucket *flow_bucket(__u32 index)
 }
 
 /* By the half of the hash that the tag is not of, and by the same with its halves changed. */
-INLINE struct flow_buckets flow_buckets(const struct packet *p)
+INLINE struct flow_buckets flow_buckets(__u64 flow_hash)
 {
-	__u32 cpu = bpf_get_smp_processor_id(), hash = p->hash >> 32;
+	__u32 cpu = bpf_get_smp_processor_id(), hash = flow_hash >> 32;
 	__u32 first = bucket_index(cpu, hash), second = bucket_index(cpu, hash << 16 | hash >> 16);
 
 	return (struct flow_buckets){flow_bucket(first), flow_bucket(second), first, second};
@@ -96,14 +100,14 @@ INLINE __u64 if_own(__u64 entry, __u64 hash)
  * its place, which would have the verifier follow sixteen places through all that comes later. In turns from both buckets, so that
  * both lines are fetched at one time.
  */
-INLINE __u64 entry_of(const struct packet *p, struct flow_buckets buckets)
+INLINE __u64 entry_of(struct flow_buckets buckets, __u64 hash)
 {
 	__u64 found = 0;
 
 #pragma clang loop unroll(full)
 	for (int i = 0; i < PF_BUCKET_ENTRIES; i++) {
-		found |= if_own(buckets.first->entry[i], p->hash);
-		found |= if_own(buckets.second->entry[i], p->hash);
+		found |= if_own(buckets.first->entry[i], hash);
+		found |= if_own(buckets.second->entry[i], hash);
 	}
 	return found;
 }
@@ -111,7 +115,7 @@ INLINE __u64 entry_of(const struct packet *p, struct flow_buckets buckets)
 /* Sets the packet's real from the cache; 0 if the cache has none that still holds. */
 INLINE int find_flow(struct packet *p, struct flow_buckets buckets)
 {
-	__u64 entry = entry_of(p, buckets);
+	__u64 entry = entry_of(buckets, p->hash);
 	__u16 number = entry_real(entry);
 	const struct pf_real *real = &reals[number];
 	__u32 now = tick();
@@ -206,13 +210,44 @@ APART __u32 place_to_take(const struct pf_flow_bucket *first, const struct pf_fl
 	return rank & (2 * PF_BUCKET_ENTRIES - 1);
 }
 
+/*
+ * Writes anew what the cache knows of a flow, which takes no other one's place. 0: nothing, or it cannot be at another real, for the slot is
+ * settled: then a flood costs no look at it. pool: that of the slot, or PF_ANY_SLOT, of which nobody knows.
+ */
+APART int replace_stray(__u64 hash, __u64 entry, __u32 pool, __u64 hash_of_slot)
+{
+	struct flow_buckets buckets;
+	__u64 before;
+
+	if (pool != PF_ANY_SLOT && !is_unsettled(pool, hash_of_slot))
+		return 0;
+	buckets = flow_buckets(hash);
+	if (!buckets.first || !buckets.second) /* cannot be */
+		return 0;
+	before = entry_of(buckets, hash);
+	if (!before)
+		return 0;
+	replace_entry(buckets.first, before, entry);
+	replace_entry(buckets.second, before, entry);
+	return 1;
+}
+
+/* A flow that is not to be remembered, for new ones are too many. One that is remembered at another real is, or its next packets would go there. */
+INLINE void forward_in_flood(struct packet *p, __u32 now)
+{
+	__u32 pool = p->flags & (PF_CLIENTS | PF_TCP_ID) ? PF_ANY_SLOT : p->vip->pool;
+
+	if (!replace_stray(p->hash, flow_entry(p, now), pool, hash_for_ring(p)))
+		count_event(p->cpu, PF_EVENT_FLOOD);
+}
+
 INLINE void remember_flow(struct packet *p, struct flow_buckets buckets)
 {
 	struct pf_flow_bucket *bucket;
 	__u32 now = tick(), place, index;
 
 	if (unlikely(!may_remember(&p->cpu->budget))) {
-		count_event(p->cpu, PF_EVENT_FLOOD);
+		forward_in_flood(p, now);
 		return;
 	}
 	place = place_to_take(buckets.first, buckets.second, p->hash, now);

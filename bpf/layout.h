@@ -225,7 +225,7 @@ struct pf_hot_flow {
 	__u8 spare_2[2];
 };
 
-/* Written by user space. count goes up after every change of a map, and is never 0. */
+/* Written by user space. count goes up after every change of a map but for which slots are settled, and is never 0. */
 struct pf_changes {
 	__u32 count;
 };
@@ -254,7 +254,7 @@ struct pf_settings {
 	__be32 outer_v4_host;	  /* mask of the bits of it that the flow hash fills */
 	__be32 outer_v6[4];	  /* the same for IPv6 */
 	__be32 outer_v6_host[2];  /* of the last two words: the hash has no more bits */
-	__u8 gateway_mac[6];	  /* next hop; all zero: not known. Within one word, so that it changes at once */
+	__u8 gateway_mac[6];	  /* next hop; all zero: not known. Within one word, so that it is written at once */
 	__u8 own_mac[6];	  /* source of what is sent */
 	__u32 mtu;		  /* largest IP packet, outer header included, that the link takes */
 	__u32 room;		  /* mtu, or 0 while the next hop is not known: one question for both. Last to grow, first to shrink */

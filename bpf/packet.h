@@ -66,7 +66,7 @@ struct packet {
 	__u64 hash; /* of the flow; the ring may ask another one */
 	__u32 real_number;
 	__u32 use; /* enum pf_use, or PF_BY_ID */
-	__u64 moment; /* this_moment, before anything was looked up; 0 if its flow cannot become hot */
+	__u64 moment; /* this_moment, before anything was looked up; 0 if no hot flow was looked for */
 	__u32 may_be_hot; /* not 0: its flow may become hot */
 };
 

@@ -81,7 +81,7 @@ INLINE int find_by_flow(struct packet *p)
 		take_real(p, place.real_number, PF_PATH_CACHE);
 		return PF_NEXT;
 	}
-	buckets = flow_buckets(p);
+	buckets = flow_buckets(p->hash);
 	if (!buckets.first || !buckets.second) /* cannot be */
 		return PF_NO_RING;
 	if (!is_new && find_flow(p, buckets)) {
@@ -310,6 +310,8 @@ int pilotfish(struct xdp_md *ctx)
 		__be16 ethertype = 0;
 		__u32 l3 = skip_ethernet(ctx, &ethertype);
 
+		if (layer > 0)
+			count_event(cpu, PF_EVENT_OPENED);
 		if (!l3)
 			return count(cpu, PF_UNREADABLE);
 		if (ethertype == bpf_htons(ETH_P_IP))
@@ -320,7 +322,6 @@ int pilotfish(struct xdp_md *ctx)
 			return count(cpu, PF_NOT_IP);
 		if (likely(action != PF_AGAIN))
 			return action;
-		count_event(cpu, PF_EVENT_OPENED);
 	}
 	return count(cpu, PF_NESTED);
 }

@@ -102,6 +102,17 @@ INLINE int go_by_ring(struct packet *p, struct ring_place *place)
 	return PF_NEXT;
 }
 
+/* Not 0: the slot that this hash says is not settled. For where it is seldom asked. */
+INLINE __u32 is_unsettled(__u32 pool, __u64 hash)
+{
+	const struct pf_ring *ring = ring_of(pool);
+	__u32 slot = ring_slot(hash);
+
+	if (!ring || slot >= PF_RING_SLOTS)
+		return 0;
+	return ring->is_small ? ring->near[slot / 2] >> (slot % 2 * 4) & PF_UNSETTLED_HALF : ring->near[slot] & PF_UNSETTLED;
+}
+
 /*
  * Marks the slot of a flow that is at another real. Apart from the program's body, and by a ring that is looked up again: it may be a newer one,
  * whose bit stays as good.

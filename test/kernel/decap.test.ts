@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readEvents } from '../../src/dataplane/counters.ts';
 import type { Tracer } from '../../src/dataplane/tracer.ts';
 import { etherTypes, icmp, parseEthernet, parseIpv4, parseIpv6, rawSegment, tcp, udp } from '../support/frames.ts';
 import { host } from '../support/in-force.ts';
 import { pool, snapshot, vip } from '../support/model.ts';
 import { clients, framed, inside, packet, tracerOf } from '../support/packets.ts';
+import { ProgramBench, target } from '../support/program-bench.ts';
 
 /** Tunnels that end at this host: what is in them is treated as if it had come in by itself. */
 
@@ -163,6 +165,15 @@ describe.each(ways)('IPv$inner in $kind over IPv$outer', ({ inner, outer, kind }
         const nested = tunnelled(tunnelled(whole, outer, kind), family, again);
         expect(tracer.trace(framed(nested))).toMatchObject({ action: 'DROP', reason: 'nested', events: ['opened'] });
       }
+  });
+
+  it('inside another tunnel to this host is not opened, and not counted as such', async () => {
+    using bench = await ProgramBench.load();
+    await bench.converge(target({}, {}, {}, { tunnels }));
+    bench.send(framed(tunnelled(tunnelled(whole, outer, kind), 4, 'ip')));
+    expect(readEvents(bench.store).opened).toBe(1n);
+    bench.send(framed(tunnelled(whole, outer, kind)));
+    expect(readEvents(bench.store).opened).toBe(2n);
   });
 
   it('to another host passes as it came', () => {
