@@ -14,6 +14,7 @@ import { ownInPrefixes } from './core/own-addresses.ts';
 import { RingBuilder } from './core/ring-builder.ts';
 import { segmentReals } from './core/segment-reals.ts';
 import { type Digests, digestState, noDigests } from './core/state-digest.ts';
+import { tooTightForIpv6 } from './core/tight-mtu.ts';
 import type { Attachment } from './dataplane/attachment.ts';
 import { attach, checkPinDir, describeFound, stillServes } from './dataplane/attachment.ts';
 import { MapDataPlane } from './dataplane/dataplane.ts';
@@ -295,6 +296,10 @@ export class Agent {
     const { target } = this.#reconciler.status;
     for (const pool of target?.pools.values() ?? [])
       if (pool.floor) alarms.push(`pool ${pool.name} has less weight up than minHealthy: its health is ignored`);
+    for (const [pool, mtu] of target === null ? [] : tooTightForIpv6(target))
+      alarms.push(
+        `IPv6 packets of 1280 bytes do not fit to pool ${pool}, and are never smaller: it needs an MTU of ${mtu}`,
+      );
     for (const [address, vip] of ownInPrefixes(target?.vips.values() ?? [], target?.own ?? []))
       alarms.push(`the prefix of VIP ${vip} contains ${address}, which is this host’s or its gateway’s: not balanced`);
     const announced = this.#announcer.state;

@@ -90,6 +90,21 @@ describe('the agent', () => {
     for (const at of [1, 2]) expect(times[at]! - times[at - 1]!).toBeGreaterThan(2_000);
   });
 
+  it('says in its status which pools the MTU is too small for', async () => {
+    const { socket, write } = startAgent((config) => ({ ...config, mtu: 1_300 }));
+    const web = (address: string) => ({ web: { address, port: 80, protocol: 'tcp', pool: 'web' } });
+    const pools = { web: { encap: 'gue', reals: { r1: { address: '10.99.0.9' } } } };
+    const found = async () =>
+      (await fetchState(socket).catch(() => null))?.problems.filter((problem) => problem.includes('1280')) ?? [];
+    write({ vips: web('2001:db8::1'), pools });
+    await until('it is named', 20_000, async () => (await found()).length > 0);
+    expect(await found()).toEqual([
+      'IPv6 packets of 1280 bytes do not fit to pool web, and are never smaller: it needs an MTU of 1308',
+    ]);
+    write({ vips: web('192.0.2.10'), pools });
+    await until('it is not any more', 10_000, async () => (await found()).length === 0);
+  });
+
   it('gives no new flow to a real that comes back, before it is checked again', async () => {
     const listener = spawn('nsenter', [...inLb, process.execPath, '--eval', LISTEN], {
       stdio: ['ignore', 'pipe', 'inherit'],
