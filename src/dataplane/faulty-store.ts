@@ -62,11 +62,6 @@ export class FaultyMapStore implements MapStore {
     return this.#inner.get(map, key);
   }
 
-  delete(map: TrieName, key: Uint8Array): boolean {
-    this.#mayFail(`delete ${map}`);
-    return this.#inner.delete(map, key);
-  }
-
   entries(map: MapName): Iterable<readonly [key: Uint8Array, value: Uint8Array]> {
     this.#mayFail(`entries ${map}`);
     return this.#inner.entries(map);

@@ -65,10 +65,6 @@ export class KernelMapStore implements MapStore {
     return (this.#variables.get(map) ?? this.#map(map)).get(key);
   }
 
-  delete(map: TrieName, key: Uint8Array): boolean {
-    return this.#changes.after(() => this.#map(map).delete(key));
-  }
-
   entries(map: MapName): Iterable<readonly [Uint8Array, Uint8Array]> {
     return readEntries(this.#variables.get(map) ?? this.#map(map));
   }

@@ -70,8 +70,6 @@ export interface MapStore {
   maxEntries(map: MapName | 'rings'): number;
   put(map: MapName, key: Uint8Array, value: Uint8Array): void;
   get(map: MapName, key: Uint8Array): Uint8Array | null;
-  /** False when there was no such key. */
-  delete(map: TrieName, key: Uint8Array): boolean;
   entries(map: MapName): Iterable<readonly [key: Uint8Array, value: Uint8Array]>;
   putMany(map: TrieName, entries: Entries): Promise<void>;
   /** By their keys; those that are not there do no harm. */

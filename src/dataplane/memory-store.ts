@@ -52,10 +52,6 @@ export class MemoryMapStore implements MapStore {
     return this.#map(map).get(text(key))?.slice() ?? null;
   }
 
-  delete(map: TrieName, key: Uint8Array): boolean {
-    return this.#map(map).delete(text(key));
-  }
-
   *entries(map: MapName): Iterable<readonly [Uint8Array, Uint8Array]> {
     for (const [key, value] of this.#map(map)) yield [Uint8Array.from(Buffer.from(key, 'hex')), value.slice()];
   }
@@ -68,7 +64,7 @@ export class MemoryMapStore implements MapStore {
 
   async deleteMany(map: TrieName, { keys, count }: Entries): Promise<void> {
     const { keySize } = mapShapes[map];
-    for (let i = 0; i < count; i++) this.delete(map, keys.subarray(i * keySize, (i + 1) * keySize));
+    for (let i = 0; i < count; i++) this.#map(map).delete(text(keys.subarray(i * keySize, (i + 1) * keySize)));
   }
 
   tableSize(table: TableName): number {

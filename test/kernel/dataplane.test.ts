@@ -292,7 +292,8 @@ describe.each([kernel, memory])('a data plane over $name', ({ make }) => {
     store.put('address_filter', indexKey(0), new Uint8Array(8_192));
     const settings = decode('pf_settings', store.get('settings', indexKey(0))!);
     store.put('settings', indexKey(0), encode('pf_settings', { ...settings, room: settings.mtu - 1 }));
-    for (const [key] of [...store.entries('prefixes')].slice(0, 1)) store.delete('prefixes', key);
+    for (const [keys] of [...store.entries('prefixes')].slice(0, 1))
+      await store.deleteMany('prefixes', { keys, values: new Uint8Array(4), count: 1 });
     const reals = [...store.entries('reals')];
     const [number] = wanted.reals.keys();
     const real = store.get('reals', indexKey(number ?? 0))!;

@@ -115,12 +115,6 @@ export class WatchedStore implements MapStore {
     return this.#maps.get(map, key);
   }
 
-  delete(map: TrieName, key: Uint8Array): boolean {
-    const deleted = this.#maps.delete(map, key);
-    this.#look(`delete ${map}`);
-    return deleted;
-  }
-
   entries(map: MapName): Iterable<readonly [Uint8Array, Uint8Array]> {
     return this.#maps.entries(map);
   }

@@ -6,7 +6,7 @@ import { RingBuilder } from '../../src/core/ring-builder.ts';
 import { decode, indexKey } from '../../src/dataplane/codec.ts';
 import { MapDataPlane } from '../../src/dataplane/dataplane.ts';
 import { FaultyMapStore } from '../../src/dataplane/faulty-store.ts';
-import type { MapName, TableName, TrieName } from '../../src/dataplane/map-store.ts';
+import type { Entries, MapName, TableName, TrieName } from '../../src/dataplane/map-store.ts';
 import { MemoryMapStore } from '../../src/dataplane/memory-store.ts';
 import { directoryArb } from '../support/directory-arb.ts';
 import { found, meant } from '../support/directory-meaning.ts';
@@ -37,10 +37,13 @@ class WatchedMaps extends MemoryMapStore {
     this.onChange();
   }
 
-  override delete(map: TrieName, key: Uint8Array): boolean {
-    const deleted = super.delete(map, key);
-    this.onChange();
-    return deleted;
+  /** One after the other, as in the kernel. */
+  override async deleteMany(map: TrieName, { keys, values, count }: Entries): Promise<void> {
+    for (let i = 0; i < count; i++) {
+      const key = keys.subarray((i * keys.length) / count, ((i + 1) * keys.length) / count);
+      await super.deleteMany(map, { keys: key, values, count: 1 });
+      this.onChange();
+    }
   }
 
   override async swapTable(table: TableName, bytes: Uint8Array): Promise<number> {
@@ -125,7 +128,13 @@ describe('a directory', () => {
       (store) => store.put('address_filter', indexKey(0), store.get('address_filter', indexKey(0))!.with(9, 0)),
     ],
     ['a prefix more', (store) => store.put('prefixes', new Uint8Array(24).fill(1), indexKey(7))],
-    ['a prefix less', (store) => store.delete('prefixes', [...store.entries('prefixes')][0]![0])],
+    [
+      'a prefix less',
+      (store) => {
+        const [keys, values] = [...store.entries('prefixes')][0]!;
+        return store.deleteMany('prefixes', { keys, values, count: 1 });
+      },
+    ],
     ['the pool of a client', (store) => store.put('prefixes', [...store.entries('prefixes')][1]![0], indexKey(7))],
   ];
 
