@@ -18,10 +18,10 @@
 #define PF_BUCKET_ENTRIES 8
 #define PF_TAG 0x7fffffff
 
-/* The two buckets that a flow may be in, and their numbers; for some flows they are the same one. */
 /* No pool: its slots cannot be asked whether they are settled. */
 #define PF_ANY_SLOT 0xffffffffu
 
+/* The two buckets that a flow may be in, and their numbers; for some flows they are the same one. */
 struct flow_buckets {
 	struct pf_flow_bucket *first, *second;
 	__u32 first_index, second_index;
@@ -211,8 +211,8 @@ APART __u32 place_to_take(const struct pf_flow_bucket *first, const struct pf_fl
 }
 
 /*
- * Writes anew what the cache knows of a flow, which takes no other one's place. 0: nothing, or it cannot be at another real, for the slot is
- * settled: then a flood costs no look at it. pool: that of the slot, or PF_ANY_SLOT, of which nobody knows.
+ * Writes anew what the cache knows of a flow, which takes no other one's place. 0: nothing, or its slot is settled. What a flow of those is known
+ * at was met nowhere for long, and to look for it would have every packet of a flood wait for memory. pool: that of the slot, or PF_ANY_SLOT.
  */
 APART int replace_stray(__u64 hash, __u64 entry, __u32 pool, __u64 hash_of_slot)
 {

@@ -1,6 +1,7 @@
 import { addressBytes, addressFromBytes, isIPv6Address, parsePrefix } from './address.ts';
 import type { RealEncap, SettingsImage } from './data-plane.ts';
 import type { Address } from './model.ts';
+import { outerBytes } from './real-encap.ts';
 
 /** How a packet gets to its real: docs/reference/packets.md, step 10. */
 
@@ -21,9 +22,6 @@ export interface Sending {
   readonly largest: number | null;
 }
 
-const OUTER_V4 = 20;
-const OUTER_V6 = 40;
-const GUE = 8;
 const UNKNOWN_MAC = '00:00:00:00:00:00';
 
 /** The prefix with its host bits filled from the hash: its low bytes at the end of the address, lowest first. */
@@ -57,7 +55,7 @@ export function explainSending(
     return { encap: 'l2', outer: null, mac: link === null ? null : encap.mac, overhead: 0, largest: link?.mtu ?? null };
   const v6 = isIPv6Address(real);
   const gue = encap.kind === 'gue';
-  const overhead = (v6 ? OUTER_V6 : OUTER_V4) + (gue ? GUE : 0);
+  const overhead = outerBytes(real, encap);
   const outer = {
     source: outerSource(v6 ? settings.outerV6 : settings.outerV4, hash),
     destination: real,

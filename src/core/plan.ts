@@ -16,8 +16,9 @@ import type { Target, TargetPool } from './target.ts';
  *
  * Make before break: reals, then rings and ids, then the directory of VIPs; behind it what nothing leads to any more.
  * After every prefix of the plan each VIP has a ring, so has each pool that its clients’ prefixes name, and each slot
- * and each id has a real. VIPs change all at once: one that moves from one port to every port is never missing. A VIP that has reals
- * before and after has some all the while, and so has each id that names a real before and after.
+ * and each id has a real. VIPs change all at once: one that moves from one port to every port is never missing. One that moves to
+ * another pool and has reals before and after has some all the while, unless another one stays with the pool that it leaves, or comes to it; the
+ * ids that it knows before and after it knows all the while, if their reals keep their flows and the table has room.
  *
  * Where there are not numbers enough for the old and the new at once, what is to go goes first. That is sound as well,
  * but a pool that has only new reals, or a VIP that moves to a new pool, serves nobody until the second half.

@@ -1,3 +1,4 @@
+import { isIPv6Address } from './address.ts';
 import type { RealEncap, TunnelEnd } from './data-plane.ts';
 import type { Address, Pool } from './model.ts';
 
@@ -12,6 +13,17 @@ export interface Surroundings {
   readonly tunnels: readonly TunnelEnd[];
   /** MAC addresses of reals on the same segment, for encap `l2`, as far as they are known. */
   readonly neighbours: ReadonlyMap<Address, string>;
+}
+
+/** Bytes of headers. */
+const OUTER_V4 = 20;
+const OUTER_V6 = 40;
+const OUTER_UDP = 8;
+
+/** How many bytes longer packets to a real are than what they carry. */
+export function outerBytes(real: Address, { kind }: RealEncap): number {
+  if (kind !== 'ipip' && kind !== 'gue') return 0;
+  return (isIPv6Address(real) ? OUTER_V6 : OUTER_V4) + (kind === 'gue' ? OUTER_UDP : 0);
 }
 
 const UNKNOWN_MAC = '00:00:00:00:00:00';

@@ -1,15 +1,10 @@
 import { isIPv6Address } from './address.ts';
 import { poolsLedTo } from './plan-pools.ts';
-import type { Target, TargetReal } from './target.ts';
+import { outerBytes } from './real-encap.ts';
+import type { Target } from './target.ts';
 
 /** RFC 8200, section 5: every link takes IPv6 packets of so many bytes, and no sender makes smaller ones for being told to (RFC 8201). */
 const IPV6_LEAST_MTU = 1_280;
-
-/** Bytes of the outer header that packets to a real get. */
-function outerBytes({ address, encap: { kind } }: TargetReal): number {
-  if (kind !== 'ipip' && kind !== 'gue') return 0;
-  return (isIPv6Address(address) ? 40 : 20) + (kind === 'gue' ? 8 : 0);
-}
 
 /**
  * Pools of IPv6 VIPs that packets of 1,280 bytes do not fit to, each with the MTU that would do: senders are told that they
@@ -19,7 +14,7 @@ export function tooTightForIpv6({ vips, pools, settings }: Pick<Target, 'vips' |
   const led = poolsLedTo([...vips.values()].filter(({ address }) => isIPv6Address(address)));
   const tight = new Map<string, number>();
   for (const { name, reals } of pools.values()) {
-    const needed = IPV6_LEAST_MTU + Math.max(0, ...reals.map(outerBytes));
+    const needed = IPV6_LEAST_MTU + Math.max(0, ...reals.map(({ address, encap }) => outerBytes(address, encap)));
     if (led.has(name) && settings.mtu < needed) tight.set(name, needed);
   }
   return tight;

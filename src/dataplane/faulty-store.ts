@@ -4,7 +4,7 @@ import type { Entries, MapName, MapStore, RingFill, TableName, TrieName } from '
 /** A call that can fail, such as `put reals` or `swapRings`. */
 export type StoreCall =
   | `${'put' | 'get' | 'entries'} ${MapName}`
-  | `${'delete' | 'putMany' | 'deleteMany'} ${TrieName}`
+  | `${'putMany' | 'deleteMany'} ${TrieName}`
   | `${'swapTable' | 'tableId' | 'tableBytes'} ${TableName}`
   | 'swapRings'
   | 'removeRings'

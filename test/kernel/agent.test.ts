@@ -44,7 +44,7 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-/** An agent in the namespace, its settings changed. Standard output: a line for each time that it settles. */
+/** An agent in the namespace in the place of the one before, its settings changed. */
 function startAgent(change: (config: AgentConfig) => AgentConfig = (config) => config) {
   const state = join(folder, `state-${++agents}.yaml`);
   const socket = join(folder, `${agents}.sock`);
@@ -55,7 +55,7 @@ function startAgent(change: (config: AgentConfig) => AgentConfig = (config) => c
       interface: 'eth0',
       gateway: '10.99.0.1',
       source: { file: state },
-      pinDir: join(bpffs, `agent-${agents}`),
+      pinDir: join(bpffs, 'pilotfish'),
       stateDir: folder,
       admin: { socket },
       flowCache: { entriesPerCpu: 1_024 },
@@ -81,13 +81,10 @@ describe('the agent', () => {
   it('settles slots again and again, as often as flowCache.longestIdle and a tick of it say', async () => {
     const { output } = startAgent((config) => ({ ...config, flowCache: { ...config.flowCache, longestIdleMs: 500 } }));
     const times: number[] = [];
-    for await (const line of createInterface({ input: output })) {
-      expect(line).toBe('settled');
-      if (times.push(performance.now()) === 3) break;
-    }
-    expect(times.length).toBe(3);
-    // A timer is late on a busy machine, and never early: a tick is about two seconds.
-    for (const at of [1, 2]) expect(times[at]! - times[at - 1]!).toBeGreaterThan(2_000);
+    for await (const line of createInterface({ input: output })) if (times.push(Number(line)) === 2) break;
+    // A timer is late on a busy machine, and never early; a tick is about two seconds.
+    expect(times[0]).toBeGreaterThan(2_000);
+    expect(times[1]! - times[0]!).toBeGreaterThan(2_000);
   });
 
   it('says in its status which pools the MTU is too small for', async () => {

@@ -110,7 +110,7 @@ export const sendingMutations: readonly Mutation[] = [
   {
     name: 'second-bucket-unseen',
     file: 'flow.h',
-    find: '\t\tfound |= if_own(buckets.second->entry[i], p->hash);\n',
+    find: '\t\tfound |= if_own(buckets.second->entry[i], hash);\n',
     replace: '',
     breaks: 'a third of the flows of a full cache are not remembered',
     caughtBy: by('flow-buckets', 'has lost next to nobody'),
