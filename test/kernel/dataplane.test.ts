@@ -31,13 +31,6 @@ interface Kind {
   make(): Promise<{ store: MapStore; slots(pool: number): Uint16Array | null }>;
 }
 
-it('gives no number to a pool or a VIP that 16 bits do not hold, whatever the limits', async () => {
-  const { object, store } = await loadProgram({ ...sizes, vips: 10_240, pools: 65_535 });
-  onTestFinished(() => object.close());
-  const { limits } = new MapDataPlane(store, new RingBuilder()).observe();
-  expect([limits.pools, limits.vips]).toEqual([65_536, 20_480]);
-});
-
 /** The kernel’s own view of a ring, by a tool that shares no code with the agent. */
 function dumpRing(id: number): Uint16Array {
   const key = ['key', '0', '0', '0', '0'];

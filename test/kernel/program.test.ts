@@ -257,6 +257,12 @@ describe('traffic counters', () => {
   });
 });
 
+it('gives no number to a pool or a VIP that 16 bits do not hold, whatever the limits', async () => {
+  using own = await ProgramBench.load({ vips: 10_240, pools: 65_535 });
+  const { limits } = own.dataPlane.observe();
+  expect([limits.pools, limits.vips]).toEqual([65_536, 20_480]);
+});
+
 describe('the clock', () => {
   it('has a rate that kernels are built with, which agrees with the time of day', async () => {
     const clock = await kernelClock();

@@ -130,6 +130,13 @@ function fits(target: Target, maps: Observed): boolean {
   );
 }
 
+/** Every state on the way from one target to another. */
+function wayBetween(earlier: Target, target: Target) {
+  const maps = applied(emptyMaps(), plan(earlier, emptyMaps()));
+  const states = statesOf(plan(target, maps), maps);
+  return { maps, states, last: states.at(-1) ?? maps };
+}
+
 /** Does a VIP have somebody to send new flows to? */
 function hasReals({ directory, rings }: Observed, id: VipId): boolean {
   return membersOf(rings.get(directory?.vips.get(id)?.pool ?? -1) ?? '').length > 0;
@@ -266,9 +273,7 @@ describe('a plan', () => {
   it('leaves no VIP without a real for a moment that has some before and after, unless another one stays with its old pool', () => {
     fc.assert(
       fc.property(targetArb, targetArb, (earlier, target) => {
-        const maps = applied(emptyMaps(), plan(earlier, emptyMaps()));
-        const states = statesOf(plan(target, maps), maps);
-        const last = states.at(-1) ?? maps;
+        const { maps, states, last } = wayBetween(earlier, target);
         const staying = poolsLedTo(last.directory?.vips.values() ?? []);
         for (const [id, { pool }] of maps.directory?.vips ?? []) {
           if (staying.has(pool) || !hasReals(maps, id) || !hasReals(last, id)) continue;
@@ -282,9 +287,7 @@ describe('a plan', () => {
   it('leaves no id unknown to a VIP for a moment that knows it before and after, if its real keeps its flows', () => {
     fc.assert(
       fc.property(targetArb, targetArb, (earlier, target) => {
-        const maps = applied(emptyMaps(), plan(earlier, emptyMaps()));
-        const states = statesOf(plan(target, maps), maps);
-        const last = states.at(-1) ?? maps;
+        const { maps, states, last } = wayBetween(earlier, target);
         const ids = new Set([...(maps.serverIds ?? [])].map(([key]) => Number(key.split('|')[1])));
         for (const vip of maps.directory?.vips.keys() ?? [])
           for (const id of ids) {
