@@ -20,6 +20,16 @@ INLINE void count_event(struct pf_cpu_state *cpu, enum pf_event event)
 	trace_event(event);
 }
 
+INLINE void add_hit(void *map, __u32 number, __u32 length)
+{
+	struct pf_hits *hits = bpf_map_lookup_elem(map, &number);
+
+	if (!hits)
+		return;
+	hits->bytes += length;
+	hits->packets++;
+}
+
 INLINE void add_traffic(void *map, __u32 number, __u32 length, __u32 use)
 {
 	struct pf_traffic *traffic = bpf_map_lookup_elem(map, &number);
@@ -27,22 +37,19 @@ INLINE void add_traffic(void *map, __u32 number, __u32 length, __u32 use)
 	if (!traffic)
 		return;
 	traffic->bytes += length;
-	(&traffic->unused)[use & PF_MISS]++;
+	(&traffic->unused)[use & PF_HIT]++; /* which it is not */
 }
 
-/* What went to a real. */
-INLINE void count_traffic(const struct packet *p)
+/* What went to a real. use: enum pf_use, or PF_BY_ID. */
+INLINE void count_traffic(__u32 vip, __u32 real, __u32 length, __u32 use)
 {
-	add_traffic(&vip_traffic, p->vip->number, p->length, p->use);
-	add_traffic(&real_traffic, p->real_number, p->length, p->use);
-}
-
-INLINE void count_hot(const struct pf_hot_flow *hot, __u32 length)
-{
-	__u32 use = hot->use;
-
-	add_traffic(&vip_traffic, hot->vip, length, use);
-	add_traffic(&real_traffic, hot->real, length, use);
+	if (use == PF_HIT) {
+		add_hit(&vip_hits, vip, length);
+		add_hit(&real_hits, real, length);
+	} else {
+		add_traffic(&vip_traffic, vip, length, use);
+		add_traffic(&real_traffic, real, length, use);
+	}
 }
 
 /* Counts the reason, and says what XDP does with the packet. */

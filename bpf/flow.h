@@ -219,7 +219,7 @@ APART int replace_stray(__u64 hash, __u64 entry, __u32 pool, __u64 hash_of_slot)
 	struct flow_buckets buckets;
 	__u64 before;
 
-	if (pool != PF_ANY_SLOT && !is_unsettled(pool, hash_of_slot))
+	if (pool != PF_ANY_SLOT && !has_unsettled_slot(pool, hash_of_slot))
 		return 0;
 	buckets = flow_buckets(hash);
 	if (!buckets.first || !buckets.second) /* cannot be */

@@ -289,7 +289,7 @@ INLINE int treat_hot(struct xdp_md *ctx, struct packet *p, const void *frame)
 	trace_hot(hot);
 	if (!length)
 		return count(p->cpu, PF_NO_HEADROOM);
-	count_hot(hot, length);
+	count_traffic(hot->vip, hot->real, length, hot->use);
 	return count(p->cpu, PF_FORWARDED);
 }
 

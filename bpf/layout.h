@@ -96,7 +96,7 @@ struct pf_key {
  */
 struct pf_entry {
 	struct pf_key key;
-	__u16 number;	    /* of the VIP: index of its counters in vip_traffic */
+	__u16 number;	    /* of the VIP: index of its counters in vip_hits and vip_traffic */
 	__u16 pool;	    /* index of its pool's ring in rings */
 	__u16 flags;	    /* enum pf_flag */
 	__u16 udp_timeout;  /* of a UDP flow's entry in the flow cache, in ticks */
@@ -145,26 +145,30 @@ struct pf_real {
 /* 64-bit words with a bit for each slot: slot 0 is the lowest bit of the first. */
 enum pf_slot_words { PF_SLOT_WORDS = (PF_RING_SLOTS + 63) / 64 };
 
-/* So many reals, and "none" counts as one, share half a byte of each slot, or a byte, with the bit that says whether it is settled. */
-enum pf_ring_members { PF_RING_FEW = 8, PF_RING_MEMBERS = 128 };
+/* So many reals, and "none" counts as one, share three bits of each slot, or a byte. */
+enum pf_ring_members { PF_RING_FEW = 8, PF_RING_MEMBERS = 256 };
 
-/* Or-ed in the half, or the byte, of pf_ring.near. */
-enum pf_near { PF_UNSETTLED_HALF = PF_RING_FEW, PF_UNSETTLED = PF_RING_MEMBERS };
+/* Bits of a slot of a ring of a few reals. */
+enum pf_few { PF_FEW_BITS = 3 };
 
 /*
  * One ring; the whole value of an inner map of rings. Of three kinds, by how many reals it has, so that of each as much as can be is near. Of a few:
- * two slots share a byte of near, the even one in its lower half, which is a place in members. Of more: each has a byte, again of a place. Of more than members has
- * places, the wide ones: members are their own places, and PF_RING_MEMBERS times the slot's byte of far is added, of which else only the first byte is looked at, and is 0.
- * What members have is the number of the real, or 0 for none.
+ * slot n is PF_FEW_BITS bits of near from bit PF_FEW_BITS times n on, the lowest bit of the first byte being bit 0, and they are a place in few. Of more: each
+ * slot has a byte, a place in members. Of more than members has places, the wide ones: members are their own places, and PF_RING_MEMBERS
+ * times the slot's byte of far is added, of which else only the first byte is looked at, and is 0. What few and members have is the number of the real, or
+ * 0 for none. What all packets look at but their slot comes first, on one line.
  *
- * A slot is settled unless the highest bit is set: then the flow cache may have flows of it at other reals. User space sets the bit before that
+ * A slot is settled unless its bit of unsettled is set: then the flow cache may have flows of it at other reals. User space sets the bit before that
  * can be so. The program sets the bit in strays when it meets such a flow, and user space takes it back; docs/decisions/0010-settled-slots.md.
  */
 struct pf_ring {
 	__u64 is_small; /* 1: of a few reals; else 0 */
 	__u64 far_mask; /* of the slot whose byte of far counts: all bits in a wide ring, else 0 */
-	__u16 members[PF_RING_MEMBERS];
+	__u64 unsettled_mask; /* of the word of unsettled that counts: 0 while all slots are settled, else all bits */
+	__u16 few[PF_RING_FEW];
+	__u64 unsettled[1 + PF_SLOT_WORDS]; /* the first word is always 0 */
 	__u64 strays[PF_SLOT_WORDS];
+	__u16 members[PF_RING_MEMBERS];
 	__u8 near[PF_RING_SLOTS];
 	__u8 far[PF_RING_SLOTS];
 	__u8 spare[6];
@@ -220,7 +224,7 @@ struct pf_hot_flow {
 	__u16 real;	 /* number */
 	__u16 room;	 /* length of the longest packet that fits */
 	__u8 kind;	 /* enum pf_hot_kind */
-	__u8 use;	 /* of the flow cache, as pf_traffic counts it: enum pf_use */
+	__u8 use;	 /* of the flow cache: enum pf_use */
 	__u8 header[62]; /* of the frame: Ethernet, IP, UDP; for checksums the sums of what does not vary */
 	__u8 spare_2[2];
 };
@@ -315,21 +319,26 @@ struct pf_decision {
 /* How a packet used the flow cache. Every packet does in one way. */
 enum pf_use {
 	PF_UNUSED = 0,	 /* it was not asked */
-	PF_HIT = 1,	 /* it knew the flow */
-	PF_NEW_FLOW = 2, /* a TCP SYN, or a packet of UDP that it did not know */
-	PF_MISS = 3	 /* of TCP, not SYN, that it did not know */
+	PF_NEW_FLOW = 1, /* a TCP SYN, or a packet of UDP that it did not know */
+	PF_MISS = 2,	 /* of TCP, not SYN, that it did not know */
+	PF_HIT = 3	 /* it knew the flow */
 };
 
 /*
  * Traffic of a VIP or a real that was sent to a real or passed to a local one: IP packets as they came in, without the
- * outer header. Packets are counted by their use of the flow cache, in the order of enum pf_use.
+ * outer header. Apart what the flow cache knew, which most packets are, so that of many VIPs and reals what they count is near.
  */
-struct pf_traffic {
+struct pf_hits {
 	__u64 bytes;
+	__u64 packets;
+};
+
+/* The same of all other packets, by their use of the flow cache, in the order of enum pf_use. */
+struct pf_traffic {
 	__u64 unused;
-	__u64 hits;
 	__u64 new_flows;
 	__u64 misses;
+	__u64 bytes;
 };
 
 _Static_assert(sizeof(struct pf_key) == 20, "pf_key");
@@ -340,6 +349,7 @@ _Static_assert(sizeof(struct pf_flow_bucket) == PF_LINE, "pf_flow_bucket");
 _Static_assert(sizeof(struct pf_hot_flow) == 128, "pf_hot_flow");
 _Static_assert(sizeof(struct pf_cpu_state) <= 32768, "pf_cpu_state: the kernel has no larger per-CPU values");
 _Static_assert(sizeof(struct pf_settings) == 120, "pf_settings");
-_Static_assert(sizeof(struct pf_traffic) == 40, "pf_traffic");
+_Static_assert(sizeof(struct pf_hits) == 16, "pf_hits");
+_Static_assert(sizeof(struct pf_traffic) == 32, "pf_traffic");
 
 #endif

@@ -25,7 +25,7 @@
 enum pf_numbers unused_numbers __attribute__((unused));
 enum pf_ring_size unused_ring_size __attribute__((unused));
 enum pf_ring_members unused_ring_members __attribute__((unused));
-enum pf_near unused_near __attribute__((unused));
+enum pf_few unused_few __attribute__((unused));
 enum pf_filter_size unused_filter_size __attribute__((unused));
 enum pf_family unused_family __attribute__((unused));
 enum pf_reason unused_reason __attribute__((unused));
@@ -175,7 +175,7 @@ INLINE int balance(struct xdp_md *ctx, struct packet *p)
 	p->use = veil(p->use);
 	reason = send_to_real(ctx, p);
 	if (reason == PF_FORWARDED || reason == PF_LOCAL_REAL)
-		count_traffic(p);
+		count_traffic(p->vip->number, p->real_number, p->length, p->use);
 	return reason;
 }
 

@@ -41,38 +41,44 @@ INLINE __u64 is_void(__u32 real_number)
 	return is_zero(reals[real_number].encap); /* PF_ENCAP_NONE */
 }
 
-/* The number of the real in a slot of a ring with more than a few. near: what the slot has of it there. Without a branch, as most of look_in_ring. */
-INLINE __u16 number_in(const struct pf_ring *ring, __u64 slot, __u32 near)
+/* The number of the real in a slot of a ring with a few. The 16 bits that have those of the slot may begin at any byte. */
+INLINE __u16 number_of_few(const struct pf_ring *ring, __u64 slot)
 {
-	return ring->members[near] + ring->far[slot & ring->far_mask] * PF_RING_MEMBERS;
+	__u64 bit = slot * PF_FEW_BITS;
+
+	return ring->few[*(const __u16 *)(ring->near + bit / 8) >> bit % 8 & (PF_RING_FEW - 1)];
+}
+
+/* The same in one with more. Without a branch, as most of look_in_ring. */
+INLINE __u16 number_of_many(const struct pf_ring *ring, __u64 slot)
+{
+	return ring->members[ring->near[slot]] + ring->far[slot & ring->far_mask] * PF_RING_MEMBERS;
+}
+
+/* Not 0: the slot is not settled. Where all of a ring are, as most of the time, nothing is looked at that is not near. */
+INLINE __u64 is_unsettled(const struct pf_ring *ring, __u64 slot)
+{
+	return ring->unsettled[(slot / 64 + 1) & ring->unsettled_mask] & slot_bit(slot);
 }
 
 /* What the ring of a pool has for the packet. No branch tells the verifier what it was: it would follow each through all that comes later. */
 INLINE struct ring_place look_in_ring(const struct packet *p, __u32 pool, __u32 path)
 {
 	__u64 slot = ring_slot(hash_for_ring(p));
-	struct ring_place place = {.pool = pool, .slot = slot, .path = path};
+	struct ring_place place = {.pool = pool, .slot = slot, .path = path, .unsettled = 1};
 	struct pf_ring *ring;
-	__u32 unsettled = PF_UNSETTLED, near;
 	__u16 number = 0;
 
 	ring = ring_of(pool);
 	if (ring && slot < PF_RING_SLOTS) { /* surely; older verifiers lose the bound */
+		place.unsettled = is_unsettled(ring, slot);
 		/* The one question that is worth a branch: the CPU guesses the kind of the ring, and need not wait for it. */
-		if (likely(ring->is_small)) {
-			near = ring->near[slot / 2] >> (slot % 2 * 4);
-			unsettled = near & PF_UNSETTLED_HALF;
-			number = ring->members[near % PF_RING_FEW];
-		} else {
-			near = ring->near[slot];
-			unsettled = near & PF_UNSETTLED;
-			number = number_in(ring, slot, near % PF_RING_MEMBERS);
-		}
+		number = likely(ring->is_small) ? number_of_few(ring, slot) : number_of_many(ring, slot);
 	}
 	place.is_missing = veil(!ring);
 	place.real_number = (__u16)veil(number);
 	place.is_void = is_void(place.real_number);
-	place.unsettled = unsettled | place.is_void;
+	place.unsettled |= place.is_void;
 	return place;
 }
 
@@ -103,14 +109,12 @@ INLINE int go_by_ring(struct packet *p, struct ring_place *place)
 }
 
 /* Not 0: the slot that this hash says is not settled. For where it is seldom asked. */
-INLINE __u32 is_unsettled(__u32 pool, __u64 hash)
+INLINE __u64 has_unsettled_slot(__u32 pool, __u64 hash)
 {
 	const struct pf_ring *ring = ring_of(pool);
 	__u32 slot = ring_slot(hash);
 
-	if (!ring || slot >= PF_RING_SLOTS)
-		return 0;
-	return ring->is_small ? ring->near[slot / 2] >> (slot % 2 * 4) & PF_UNSETTLED_HALF : ring->near[slot] & PF_UNSETTLED;
+	return ring && slot < PF_RING_SLOTS ? is_unsettled(ring, slot) : 0;
 }
 
 /*

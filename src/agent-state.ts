@@ -4,7 +4,7 @@ import type { RealObservation } from './core/health-state.ts';
 import type { RealKey, Snapshot } from './core/model.ts';
 import { realKey } from './core/model.ts';
 import type { RingBuilder } from './core/ring-builder.ts';
-import { readCounters, readTraffic } from './dataplane/counters.ts';
+import { type Counted, readCounters, readTraffic } from './dataplane/counters.ts';
 import type { EgressState } from './dataplane/egress.ts';
 import type { MapStore } from './dataplane/map-store.ts';
 import type { ReconcilerStatus } from './sync/reconciler.ts';
@@ -109,9 +109,9 @@ export type AgentFacts = Pick<
 
 const NO_TRAFFIC: TrafficState = { packets: 0, bytes: 0, newFlows: 0, hits: 0, misses: 0 };
 
-function traffic(store: MapStore, map: 'vip_traffic' | 'real_traffic', number: number | undefined): TrafficState {
+function traffic(store: MapStore, of: Counted, number: number | undefined): TrafficState {
   if (number === undefined) return NO_TRAFFIC;
-  const { packets, bytes, newFlows, hits, misses } = readTraffic(store, map, number);
+  const { packets, bytes, newFlows, hits, misses } = readTraffic(store, of, number);
   return {
     packets: Number(packets),
     bytes: Number(bytes),
@@ -131,7 +131,7 @@ function vipStates({ status, store }: StateSources): VipState[] {
       port,
       protocol,
       pool,
-      ...traffic(store, 'vip_traffic', known?.get(vipId(vip))?.number),
+      ...traffic(store, 'vip', known?.get(vipId(vip))?.number),
     };
   });
 }
@@ -157,7 +157,7 @@ function poolStates({ status, store, rings, observations }: StateSources): PoolS
         reason: observation?.reason ?? 'not checked: no VIP uses the pool',
         since: observation?.since ?? 0,
         slots: ring.slots[members.findIndex((member) => member.address === address)] ?? 0,
-        ...traffic(store, 'real_traffic', numbers.get(`${poolNumber}|${address}`)),
+        ...traffic(store, 'real', numbers.get(`${poolNumber}|${address}`)),
       };
     });
     return { name: pool.name, digest: ring.digest, floor: wanted?.floor ?? false, reals };

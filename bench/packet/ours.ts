@@ -119,7 +119,7 @@ class OwnSubject implements Subject {
     const { store } = this.#loaded;
     const use = { hits: 0n, newFlows: 0n, misses: 0n };
     for (const number of this.#vips) {
-      const { hits, newFlows, misses } = readTraffic(store, 'vip_traffic', number);
+      const { hits, newFlows, misses } = readTraffic(store, 'vip', number);
       use.hits += hits;
       use.newFlows += newFlows;
       use.misses += misses;

@@ -1,6 +1,6 @@
-import { decode, indexKey } from './codec.ts';
+import { decode, indexKey, type StructValue } from './codec.ts';
 import { enums, structs } from './layout.gen.ts';
-import type { MapStore } from './map-store.ts';
+import type { MapName, MapStore } from './map-store.ts';
 
 /** Names as metrics, trace and the reference write them, in the order of their numbers. */
 function namesOf(members: Readonly<Record<string, number>>, count: number, prefix: string): readonly string[] {
@@ -58,22 +58,49 @@ export function readEvents(store: Pick<MapStore, 'get'>): Record<string, bigint>
   return readCounters(store).events;
 }
 
-/** Traffic of a VIP or a real by its number, over all CPUs. */
-export function readTraffic(
+/** What has counters of its own. */
+export type Counted = 'vip' | 'real';
+
+/** The maps that have those counters, and the struct of each one’s values. */
+export const trafficMaps = {
+  vip: { hits: 'vip_hits', others: 'vip_traffic' },
+  real: { hits: 'real_hits', others: 'real_traffic' },
+} as const satisfies Record<Counted, Record<'hits' | 'others', MapName>>;
+
+/** The values of all CPUs. */
+function eachCpu<T extends 'pf_hits' | 'pf_traffic'>(
   store: Pick<MapStore, 'get'>,
-  map: 'vip_traffic' | 'real_traffic',
+  map: MapName,
+  struct: T,
   number: number,
-): Traffic {
-  const { size } = structs.pf_traffic;
+): StructValue<T>[] {
+  const { size } = structs[struct];
   const value = store.get(map, indexKey(number)) ?? new Uint8Array();
+  return Array.from({ length: value.length / size }, (_, cpu) => decode(struct, value.subarray(cpu * size)));
+}
+
+/** Traffic of a VIP or a real by its number, over all CPUs. */
+export function readTraffic(store: Pick<MapStore, 'get'>, of: Counted, number: number): Traffic {
   const sum = { packets: 0n, bytes: 0n, newFlows: 0n, hits: 0n, misses: 0n };
-  for (let at = 0; at + size <= value.length; at += size) {
-    const one = decode('pf_traffic', value.subarray(at, at + size));
-    sum.packets += one.unused + one.hits + one.new_flows + one.misses;
-    sum.bytes += one.bytes;
-    sum.newFlows += one.new_flows;
-    sum.hits += one.hits;
-    sum.misses += one.misses;
+  for (const { bytes, packets } of eachCpu(store, trafficMaps[of].hits, 'pf_hits', number)) {
+    sum.packets += packets;
+    sum.bytes += bytes;
+    sum.hits += packets;
+  }
+  for (const { bytes, unused, new_flows, misses } of eachCpu(store, trafficMaps[of].others, 'pf_traffic', number)) {
+    sum.packets += unused + new_flows + misses;
+    sum.bytes += bytes;
+    sum.newFlows += new_flows;
+    sum.misses += misses;
   }
   return sum;
+}
+
+/** Sets it to 0. */
+export function resetTraffic(store: Pick<MapStore, 'put' | 'cpus'>, of: Counted, number: number): void {
+  for (const [map, struct] of [
+    [trafficMaps[of].hits, structs.pf_hits],
+    [trafficMaps[of].others, structs.pf_traffic],
+  ] as const)
+    store.put(map, indexKey(number), new Uint8Array(struct.size * store.cpus));
 }

@@ -2,9 +2,9 @@ import type { DataPlane, Limits, MapOp, Observed, RealRecord, RingSpec, ServerId
 import { ringSignature } from '../core/data-plane.ts';
 import type { RingBuilder } from '../core/ring-builder.ts';
 import { indexKey, indexOf } from './codec.ts';
+import { resetTraffic } from './counters.ts';
 import { DirectoryMaps } from './directory-maps.ts';
-import { structs } from './layout.gen.ts';
-import type { MapName, MapStore } from './map-store.ts';
+import type { MapStore } from './map-store.ts';
 import { surelyHeld } from './perfect-hash.ts';
 import * as records from './records.ts';
 import { ServedPorts } from './served-ports.ts';
@@ -68,7 +68,7 @@ export class MapDataPlane implements DataPlane {
       case 'settings':
         return this.#putSettings(records.encodeSettings(op.settings));
       case 'put-real':
-        if (op.fresh) this.#resetTraffic('real_traffic', op.number);
+        if (op.fresh) resetTraffic(store, 'real', op.number);
         return this.#putReal(op.number, op.real);
       case 'void-real':
         return this.#voidReal(op.number, op.generation);
@@ -82,7 +82,7 @@ export class MapDataPlane implements DataPlane {
       case 'swap-server-ids':
         return this.#swapServerIds(op.serverIds);
       case 'swap-directory':
-        for (const number of op.fresh) this.#resetTraffic('vip_traffic', number);
+        for (const number of op.fresh) resetTraffic(store, 'vip', number);
         store.unsettle(this.#served.takeOver(op.directory));
         await this.#directory.swap(op.directory);
         return this.#served.tookOver();
@@ -163,9 +163,5 @@ export class MapDataPlane implements DataPlane {
     }
     const numbers = Uint16Array.from(spec.members, (member) => member.number);
     for (let slot = 0; slot < slots.length; slot++) slots[slot] = numbers[indexes[slot] ?? 0] ?? 0;
-  }
-
-  #resetTraffic(map: MapName, number: number): void {
-    this.#store.put(map, indexKey(number), new Uint8Array(structs.pf_traffic.size * this.#store.cpus));
   }
 }

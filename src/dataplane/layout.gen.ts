@@ -9,11 +9,10 @@ export const enums = {
   },
   "pf_ring_members": {
     "PF_RING_FEW": 8,
-    "PF_RING_MEMBERS": 128
+    "PF_RING_MEMBERS": 256
   },
-  "pf_near": {
-    "PF_UNSETTLED_HALF": 8,
-    "PF_UNSETTLED": 128
+  "pf_few": {
+    "PF_FEW_BITS": 3
   },
   "pf_filter_size": {
     "PF_FILTER_WORDS": 1024
@@ -101,9 +100,9 @@ export const enums = {
   },
   "pf_use": {
     "PF_UNUSED": 0,
-    "PF_HIT": 1,
-    "PF_NEW_FLOW": 2,
-    "PF_MISS": 3
+    "PF_NEW_FLOW": 1,
+    "PF_MISS": 2,
+    "PF_HIT": 3
   },
   "pf_encap": {
     "PF_ENCAP_NONE": 0,
@@ -296,31 +295,41 @@ export const structs = {
       }
     }
   },
-  "pf_traffic": {
-    "size": 40,
+  "pf_hits": {
+    "size": 16,
     "fields": {
       "bytes": {
         "offset": 0,
         "type": "u64",
         "count": 1
       },
-      "unused": {
+      "packets": {
         "offset": 8,
         "type": "u64",
         "count": 1
-      },
-      "hits": {
-        "offset": 16,
+      }
+    }
+  },
+  "pf_traffic": {
+    "size": 32,
+    "fields": {
+      "unused": {
+        "offset": 0,
         "type": "u64",
         "count": 1
       },
       "new_flows": {
-        "offset": 24,
+        "offset": 8,
         "type": "u64",
         "count": 1
       },
       "misses": {
-        "offset": 32,
+        "offset": 16,
+        "type": "u64",
+        "count": 1
+      },
+      "bytes": {
+        "offset": 24,
         "type": "u64",
         "count": 1
       }
@@ -682,7 +691,7 @@ export const structs = {
     }
   },
   "pf_ring": {
-    "size": 139552,
+    "size": 148040,
     "fields": {
       "is_small": {
         "offset": 0,
@@ -694,28 +703,43 @@ export const structs = {
         "type": "u64",
         "count": 1
       },
-      "members": {
+      "unsettled_mask": {
         "offset": 16,
+        "type": "u64",
+        "count": 1
+      },
+      "few": {
+        "offset": 24,
         "type": "u16",
-        "count": 128
+        "count": 8
+      },
+      "unsettled": {
+        "offset": 40,
+        "type": "u64",
+        "count": 1026
       },
       "strays": {
-        "offset": 272,
+        "offset": 8248,
         "type": "u64",
         "count": 1025
       },
+      "members": {
+        "offset": 16448,
+        "type": "u16",
+        "count": 256
+      },
       "near": {
-        "offset": 8472,
+        "offset": 16960,
         "type": "u8",
         "count": 65537
       },
       "far": {
-        "offset": 74009,
+        "offset": 82497,
         "type": "u8",
         "count": 65537
       },
       "spare": {
-        "offset": 139546,
+        "offset": 148034,
         "type": "u8",
         "count": 6
       }
@@ -780,19 +804,33 @@ export const maps = {
     "value": "pf_cpu_state",
     "valueSize": 16616
   },
+  "vip_hits": {
+    "type": 6,
+    "key": "u32",
+    "keySize": 4,
+    "value": "pf_hits",
+    "valueSize": 16
+  },
   "vip_traffic": {
     "type": 6,
     "key": "u32",
     "keySize": 4,
     "value": "pf_traffic",
-    "valueSize": 40
+    "valueSize": 32
+  },
+  "real_hits": {
+    "type": 6,
+    "key": "u32",
+    "keySize": 4,
+    "value": "pf_hits",
+    "valueSize": 16
   },
   "real_traffic": {
     "type": 6,
     "key": "u32",
     "keySize": 4,
     "value": "pf_traffic",
-    "valueSize": 40
+    "valueSize": 32
   },
   "decisions": {
     "type": 2,
@@ -831,4 +869,4 @@ export const variables = {
 } as const;
 
 /** Of bpf/layout.h: first 8 bytes of its SHA-256, in hex. */
-export const fingerprint = '3256899482f393bc';
+export const fingerprint = 'eb8eae29ca1b2040';

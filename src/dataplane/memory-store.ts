@@ -22,13 +22,19 @@ export class MemoryMapStore implements MapStore {
   readonly #tables = new Map<TableName, { id: number; bytes: Uint8Array }>();
   #nextId = 1;
 
-  /** @param sizes entries; of directory and server_ids those of the inner map, powers of two */
+  /**
+   * @param sizes entries; of directory and server_ids those of the inner map, powers of two. There is room for hits of as many VIPs and reals
+   * as for their other traffic.
+   */
   constructor(sizes: Readonly<MemorySizes> = {}) {
+    const { vip_traffic = 64, real_traffic = 256 } = sizes;
     this.#sizes = {
       rings: 64,
-      vip_traffic: 64,
+      vip_hits: vip_traffic,
+      vip_traffic,
       reals: 256,
-      real_traffic: 256,
+      real_hits: real_traffic,
+      real_traffic,
       prefixes: 1_024,
       directory: 1_024,
       server_ids: 1_024,

@@ -3,9 +3,7 @@ import { enums, structs } from './layout.gen.ts';
 
 const { size, fields } = structs.pf_ring;
 const { PF_RING_FEW, PF_RING_MEMBERS } = enums.pf_ring_members;
-const { PF_UNSETTLED, PF_UNSETTLED_HALF } = enums.pf_near;
-/** Bits of half a byte. */
-const HALF = 4;
+const { PF_FEW_BITS } = enums.pf_few;
 
 const ALL = 2n ** 64n - 1n;
 
@@ -21,22 +19,32 @@ export class RingImage {
   readonly memory: Uint8Array;
   /** Slots of which the program met flows at other reals. Both write here: the program sets bits, the agent takes them back. */
   readonly strays: Uint32Array;
+  readonly #unsettled: Uint32Array;
+  /** How many words of it are not 0. */
+  #unsettledWords = 0;
   readonly #near: Uint8Array;
   readonly #far: Uint8Array;
+  readonly #few: Uint16Array;
   readonly #members: Uint16Array;
   readonly #isSmall: BigUint64Array;
   readonly #farMask: BigUint64Array;
+  readonly #unsettledMask: BigUint64Array;
 
-  /** @param memory begins with the ring */
+  /** @param memory begins with the ring, of which all slots are settled */
   constructor(memory: Uint8Array) {
     const { buffer, byteOffset } = memory;
+    const at = ({ offset }: { readonly offset: number }): number => byteOffset + offset;
     this.memory = memory;
-    this.strays = new Uint32Array(buffer, byteOffset + fields.strays.offset, SLOT_WORDS);
-    this.#near = new Uint8Array(buffer, byteOffset + fields.near.offset, RING_SLOTS);
-    this.#far = new Uint8Array(buffer, byteOffset + fields.far.offset, RING_SLOTS);
-    this.#members = new Uint16Array(buffer, byteOffset + fields.members.offset, PF_RING_MEMBERS);
-    this.#isSmall = new BigUint64Array(buffer, byteOffset + fields.is_small.offset, 1);
-    this.#farMask = new BigUint64Array(buffer, byteOffset + fields.far_mask.offset, 1);
+    this.strays = new Uint32Array(buffer, at(fields.strays), SLOT_WORDS);
+    // Behind the word that is always 0.
+    this.#unsettled = new Uint32Array(buffer, at(fields.unsettled) + BigUint64Array.BYTES_PER_ELEMENT, SLOT_WORDS);
+    this.#near = new Uint8Array(buffer, at(fields.near), RING_SLOTS);
+    this.#far = new Uint8Array(buffer, at(fields.far), RING_SLOTS);
+    this.#few = new Uint16Array(buffer, at(fields.few), PF_RING_FEW);
+    this.#members = new Uint16Array(buffer, at(fields.members), PF_RING_MEMBERS);
+    this.#isSmall = new BigUint64Array(buffer, at(fields.is_small), 1);
+    this.#farMask = new BigUint64Array(buffer, at(fields.far_mask), 1);
+    this.#unsettledMask = new BigUint64Array(buffer, at(fields.unsettled_mask), 1);
   }
 
   static blank(): RingImage {
@@ -44,7 +52,7 @@ export class RingImage {
   }
 
   /**
-   * Fills the ring, all slots settled, while no packet can see it.
+   * Fills the ring while no packet can see it.
    * @param fill writes the number of a real, below PF_REAL_NUMBERS, or 0 into every slot
    * @throws RangeError for another number
    */
@@ -69,9 +77,19 @@ export class RingImage {
     const near = this.#near;
     this.#isSmall[0] = 1n;
     this.#farMask[0] = 0n;
-    this.#members.set(members);
-    for (let slot = 0; slot < RING_SLOTS; slot += 2)
-      near[slot >> 1] = places[slot]! | ((places[slot + 1] ?? 0) << HALF);
+    this.#few.set(members);
+    let waiting = 0;
+    let bits = 0;
+    let at = 0;
+    for (let slot = 0; slot < RING_SLOTS; slot++) {
+      waiting |= places[slot]! << bits;
+      bits += PF_FEW_BITS;
+      if (bits < 8) continue;
+      near[at++] = waiting;
+      waiting >>= 8;
+      bits -= 8;
+    }
+    near[at] = waiting;
   }
 
   #fillNarrow(places: Uint16Array, members: readonly number[]): void {
@@ -100,32 +118,31 @@ export class RingImage {
     const reals = new Uint16Array(RING_SLOTS);
     const near = this.#near;
     const far = this.#far;
+    const few = this.#few;
     const members = this.#members;
     if (this.#isSmall[0] !== 0n) {
-      for (let slot = 0; slot < RING_SLOTS; slot++)
-        reals[slot] = members[(near[slot >> 1]! >> ((slot & 1) * HALF)) % PF_RING_FEW]!;
+      for (let slot = 0, bit = 0; slot < RING_SLOTS; slot++, bit += PF_FEW_BITS) {
+        const both = near[bit >> 3]! | (near[(bit >> 3) + 1]! << 8);
+        reals[slot] = few[(both >> (bit & 7)) % PF_RING_FEW]!;
+      }
       return reals;
     }
     const isWide = this.#farMask[0] !== 0n;
     for (let slot = 0; slot < RING_SLOTS; slot++)
-      reals[slot] = members[near[slot]! % PF_RING_MEMBERS]! + (isWide ? far[slot]! * PF_RING_MEMBERS : 0);
+      reals[slot] = members[near[slot]!]! + (isWide ? far[slot]! * PF_RING_MEMBERS : 0);
     return reals;
   }
 
-  /** Says of the 32 slots of a word which are unsettled: the flow cache is asked for those. */
+  /** Of the 32 slots of a word, those that are unsettled. */
+  unsettled(word: number): number {
+    return this.#unsettled[word]!;
+  }
+
+  /** Says which they are: the flow cache is asked for those. */
   setUnsettled(word: number, bits: number): void {
-    const near = this.#near;
-    const first = word * 32;
-    const end = Math.min(first + 32, RING_SLOTS);
-    const bitOf = (slot: number, bit: number): number => ((bits >>> (slot - first)) & 1 ? bit : 0);
-    if (this.#isSmall[0] === 0n) {
-      for (let slot = first; slot < end; slot++)
-        near[slot] = (near[slot]! % PF_RING_MEMBERS) | bitOf(slot, PF_UNSETTLED);
-      return;
-    }
-    const set = PF_UNSETTLED_HALF | (PF_UNSETTLED_HALF << HALF);
-    for (let slot = first; slot < end; slot += 2)
-      near[slot >> 1] =
-        (near[slot >> 1]! & ~set) | bitOf(slot, PF_UNSETTLED_HALF) | bitOf(slot + 1, PF_UNSETTLED_HALF << HALF);
+    const before = Atomics.exchange(this.#unsettled, word, bits);
+    this.#unsettledWords += (bits === 0 ? 0 : 1) - (before === 0 ? 0 : 1);
+    // After the bits, or a packet might not see them.
+    Atomics.store(this.#unsettledMask, 0, this.#unsettledWords === 0 ? 0n : ALL);
   }
 }

@@ -6,8 +6,6 @@ const NO_REALS = new Uint16Array();
 /** A ring that the program has or may have. */
 interface Placed {
   readonly image: RingImage;
-  /** Its slots that are not settled, as the image says it to the program. */
-  readonly unsettled: Uint32Array;
   /** Its slots that became unsettled since the last look at strays. */
   readonly young: Uint32Array;
 }
@@ -32,7 +30,7 @@ export class Settling {
   /** Before packets may see a ring, whose slots are filled: sets what it takes over from the one in its place. */
   add(pool: number, image: RingImage): void {
     const before = this.#rings.get(pool) ?? [];
-    const added = { image, young: new Uint32Array(SLOT_WORDS), unsettled: new Uint32Array(SLOT_WORDS) };
+    const added = { image, young: new Uint32Array(SLOT_WORDS) };
     const olds = before.map((old) => ({ ...old, reals: old.image.reals() }));
     const reals = before.length > 0 ? image.reals() : NO_REALS;
     if (this.#rings.has(pool) && before.length === 0) added.young.fill(ALL);
@@ -40,7 +38,7 @@ export class Settling {
       let unsettled = 0;
       for (const old of olds) {
         added.young[word]! |= old.young[word]! | changedSlots(old.reals, reals, word);
-        unsettled |= old.unsettled[word]!;
+        unsettled |= old.image.unsettled(word);
         image.strays[word]! |= old.image.strays[word]!;
       }
       show(added, word, unsettled | added.young[word]!);
@@ -106,10 +104,8 @@ export class Settling {
 }
 
 /** Most words stay as they are. */
-function show({ image, unsettled }: Placed, word: number, bits: number): void {
-  if (unsettled[word] === bits >>> 0) return;
-  unsettled[word] = bits;
-  image.setUnsettled(word, bits);
+function show({ image }: Placed, word: number, bits: number): void {
+  if (image.unsettled(word) !== bits >>> 0) image.setUnsettled(word, bits);
 }
 
 /** Bits of the slots of one word that differ. */

@@ -95,7 +95,7 @@ describe.skipIf(skipUnless(['two-cpus'], twoCpus))('a directory that changes und
     throw new Error('no two directories have a VIP in the place of the prefix');
   }
 
-  const packetsOf = (real: number): bigint => readTraffic(loaded.store, 'real_traffic', real).packets;
+  const packetsOf = (real: number): bigint => readTraffic(loaded.store, 'real', real).packets;
 
   it('is never a mix when it is swapped', { timeout: 120_000 }, async () => {
     const [one, other] = await pair();

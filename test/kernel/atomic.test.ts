@@ -28,7 +28,7 @@ const ENOUGH = 300;
 /** All slots that the probe looks at, every 16th, are of one real, another one in each generation. The rest makes the ring a wide one. */
 function fill(slots: Uint16Array, generation: number): void {
   for (let slot = 0; slot < slots.length; slot++)
-    slots[slot] = 1 + ((slot % 16 === 0 ? generation : slot % 200) % 0x7fff);
+    slots[slot] = 1 + ((slot % 16 === 0 ? generation : slot % 400) % 0x7fff);
 }
 
 /** Keeps all threads of this process on these CPUs; a test run on another one goes there for as long as it lasts. */

@@ -8,7 +8,14 @@ import { plan } from '../../src/core/plan.ts';
 import { RingBuilder } from '../../src/core/ring-builder.ts';
 import type { Target } from '../../src/core/target.ts';
 import { decode, encode, indexKey } from '../../src/dataplane/codec.ts';
-import { eventNames, readEvents, readReasons, readTraffic, reasonNames } from '../../src/dataplane/counters.ts';
+import {
+  eventNames,
+  readEvents,
+  readReasons,
+  readTraffic,
+  reasonNames,
+  trafficMaps,
+} from '../../src/dataplane/counters.ts';
 import { MapDataPlane } from '../../src/dataplane/dataplane.ts';
 import { structs } from '../../src/dataplane/layout.gen.ts';
 import type { MapStore } from '../../src/dataplane/map-store.ts';
@@ -325,17 +332,21 @@ describe.each([kernel, memory])('a data plane over $name', ({ make }) => {
   });
 
   it('resets counters of a number that is given out, and of no other', async () => {
-    const { size } = structs.pf_traffic;
-    const counts = { bytes: 500n, unused: 3n, hits: 2n, new_flows: 1n, misses: 4n };
-    const one = new Uint8Array(size * store.cpus);
-    for (let cpu = 0; cpu < store.cpus; cpu++) one.set(encode('pf_traffic', counts), cpu * size);
-    for (const number of [1, 2]) {
-      store.put('vip_traffic', indexKey(number), one);
-      store.put('real_traffic', indexKey(number), one);
-    }
-    const { bytes, hits, new_flows: newFlows, misses } = counts;
+    const onEachCpu = (one: Uint8Array) =>
+      new Uint8Array(
+        Array(store.cpus)
+          .fill([...one])
+          .flat(),
+      );
+    const hits = onEachCpu(encode('pf_hits', { bytes: 200n, packets: 2n }));
+    const others = onEachCpu(encode('pf_traffic', { bytes: 300n, unused: 3n, new_flows: 1n, misses: 4n }));
+    for (const number of [1, 2])
+      for (const maps of Object.values(trafficMaps)) {
+        store.put(maps.hits, indexKey(number), hits);
+        store.put(maps.others, indexKey(number), others);
+      }
     const full = Object.fromEntries(
-      Object.entries({ packets: 10n, bytes, newFlows, hits, misses }).map(([name, count]) => [
+      Object.entries({ packets: 10n, bytes: 500n, newFlows: 1n, hits: 2n, misses: 4n }).map(([name, count]) => [
         name,
         count * BigInt(store.cpus),
       ]),
@@ -344,8 +355,8 @@ describe.each([kernel, memory])('a data plane over $name', ({ make }) => {
     await dataPlane.apply({ op: 'put-real', number: 1, real, fresh: true });
     await dataPlane.apply({ op: 'put-real', number: 2, real, fresh: false });
     await dataPlane.apply({ op: 'swap-directory', directory: directoryOf('192.0.2.1|80|tcp'), fresh: [1] });
-    for (const map of ['real_traffic', 'vip_traffic'] as const)
-      expect([1, 2].map((number) => readTraffic(store, map, number))).toEqual([zero, full]);
+    for (const of of ['real', 'vip'] as const)
+      expect([1, 2].map((number) => readTraffic(store, of, number))).toEqual([zero, full]);
   });
 
   it('counts nothing before the first packet', () => {

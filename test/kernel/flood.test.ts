@@ -38,14 +38,14 @@ describe('a flood of new flows', () => {
     for (let port = 1; port <= BURST; port++) expect(bench.realOf(frame(protocol, port))).toBe(REAL);
     const { flood } = readEvents(bench.store);
     const number = bench.dataPlane.observe().directory?.vips.get(`${VIP}|80|${protocol}`)?.number ?? Number.NaN;
-    const traffic = readTraffic(bench.store, 'vip_traffic', number);
+    const traffic = readTraffic(bench.store, 'vip', number);
     expect(traffic).toMatchObject({ packets: BigInt(BURST), newFlows: BigInt(BURST), hits: 0n, misses: 0n });
     const written = BURST - Number(flood);
     expect(written).toBeGreaterThanOrEqual(LEAST);
     expect(written).toBeLessThanOrEqual(MOST);
     // What was written is found again: reading is not limited.
     for (let port = 1; port <= LEAST; port++) bench.realOf(frame(protocol, port, tcpFlags.ack));
-    expect(readTraffic(bench.store, 'vip_traffic', number).hits).toBe(BigInt(LEAST));
+    expect(readTraffic(bench.store, 'vip', number).hits).toBe(BigInt(LEAST));
   });
 
   it('leaves no connection at two reals whose addresses and ports another one had, before the ring changed', async () => {

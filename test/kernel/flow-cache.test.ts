@@ -293,10 +293,7 @@ describe('recycled numbers', () => {
     bench.realOf(frames.tcp(1));
     const vipNumber = bench.dataPlane.observe().directory?.vips.get(`${VIP}|80|tcp`)?.number ?? Number.NaN;
     const realNumber = numberOf(bench, A);
-    const counters = () => [
-      readTraffic(bench.store, 'vip_traffic', vipNumber),
-      readTraffic(bench.store, 'real_traffic', realNumber),
-    ];
+    const counters = () => [readTraffic(bench.store, 'vip', vipNumber), readTraffic(bench.store, 'real', realNumber)];
     const counted = { packets: 1n, bytes: 40n, newFlows: 0n, hits: 0n, misses: 1n };
     expect(counters()).toEqual([counted, counted]);
 

@@ -116,11 +116,8 @@ describe('frames of hot flows', () => {
     return {
       reasons: readReasons(bench.store),
       events: readEvents(bench.store),
-      vips: [...(directory?.vips ?? [])].map(([id, { number }]) => [
-        id,
-        readTraffic(bench.store, 'vip_traffic', number),
-      ]),
-      reals: [...reals.keys()].map((number) => readTraffic(bench.store, 'real_traffic', number)),
+      vips: [...(directory?.vips ?? [])].map(([id, { number }]) => [id, readTraffic(bench.store, 'vip', number)]),
+      reals: [...reals.keys()].map((number) => readTraffic(bench.store, 'real', number)),
     };
   };
 

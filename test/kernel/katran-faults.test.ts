@@ -103,7 +103,7 @@ describe.each(['source', 'dest-port'] as const)('with hash %s', (hash) => {
       await own.converge(ringOf('10.0.0.1', '10.0.0.2'));
       expect([own.realOf(flow(family, 1)), own.realOf(flow(family, 1))]).toEqual(['10.0.0.1', '10.0.0.1']);
       const number = own.dataPlane.observe().directory?.vips.get(`${VIP[family]}|80|tcp`)?.number ?? Number.NaN;
-      expect(readTraffic(own.store, 'vip_traffic', number)).toMatchObject({ hits: 1n, misses: 1n });
+      expect(readTraffic(own.store, 'vip', number)).toMatchObject({ hits: 1n, misses: 1n });
       await own.converge(ringOf('10.0.0.2', '10.0.0.1'));
       expect([own.realOf(flow(family, 1)), own.realOf(flow(family, 2))]).toEqual(['10.0.0.1', '10.0.0.2']);
     },
@@ -206,10 +206,10 @@ describe('a number that is used again', () => {
       const now = numbers();
       for (const kind of ['vip', 'pool', 'real'] as const) if (now[kind] === before[kind]) seen[kind]++;
       const zero = { packets: 0n, bytes: 0n, newFlows: 0n, hits: 0n, misses: 0n };
-      expect(readTraffic(own.store, 'vip_traffic', now.vip ?? Number.NaN)).toEqual(zero);
-      expect(readTraffic(own.store, 'real_traffic', now.real ?? Number.NaN)).toEqual(zero);
+      expect(readTraffic(own.store, 'vip', now.vip ?? Number.NaN)).toEqual(zero);
+      expect(readTraffic(own.store, 'real', now.real ?? Number.NaN)).toEqual(zero);
       for (let port = 1; port <= 20; port++) expect(own.realOf(flow(4, port))).toBe(`10.0.0.${n}`);
-      expect(readTraffic(own.store, 'vip_traffic', now.vip ?? Number.NaN)).toMatchObject({ hits: 0n, misses: 20n });
+      expect(readTraffic(own.store, 'vip', now.vip ?? Number.NaN)).toMatchObject({ hits: 0n, misses: 20n });
     }
     for (const times of Object.values(seen)) expect(times).toBeGreaterThan(2);
   });

@@ -250,10 +250,10 @@ describe('traffic counters', () => {
     const vipNumber = (id: VipId): number => directory?.vips.get(id)?.number ?? Number.NaN;
     const ofWeb = { packets: 3n, bytes: web, newFlows: 1n, hits: 1n, misses: 1n };
     const ofDns = { packets: 2n, bytes: dns, newFlows: 1n, hits: 1n, misses: 0n };
-    expect(readTraffic(own.store, 'vip_traffic', vipNumber(`${VIP}|80|tcp`))).toEqual(ofWeb);
-    expect(readTraffic(own.store, 'vip_traffic', vipNumber(`${VIP}|53|udp`))).toEqual(ofDns);
-    expect(readTraffic(own.store, 'real_traffic', numberOf('10.0.0.1'))).toEqual(ofWeb);
-    expect(readTraffic(own.store, 'real_traffic', numberOf('10.0.0.2'))).toEqual(ofDns);
+    expect(readTraffic(own.store, 'vip', vipNumber(`${VIP}|80|tcp`))).toEqual(ofWeb);
+    expect(readTraffic(own.store, 'vip', vipNumber(`${VIP}|53|udp`))).toEqual(ofDns);
+    expect(readTraffic(own.store, 'real', numberOf('10.0.0.1'))).toEqual(ofWeb);
+    expect(readTraffic(own.store, 'real', numberOf('10.0.0.2'))).toEqual(ofDns);
   });
 });
 

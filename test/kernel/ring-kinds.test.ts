@@ -5,7 +5,7 @@ import { whileNoted } from '../support/notes.ts';
 import { ProgramBench, settings, target } from '../support/program-bench.ts';
 
 /**
- * A slot is a place in a list of the ring’s reals, in half a byte if they are few, or in a byte; with more reals than that has places it is two
+ * A slot is a place in a list of the ring’s reals, in three bits if they are few, or in a byte; with more reals than that has places it is two
  * bytes, of the real’s number.
  */
 
@@ -25,6 +25,7 @@ const frameOf = (port: number, flags: number): Uint8Array =>
   ethernet(ipv4({ from: CLIENT, to: VIP }, tcp({ from: port, to: 80, flags })));
 
 const addressesOf = (count: number): string[] => Array.from({ length: count }, (_, i) => `10.0.${i >> 8}.${i & 255}`);
+const slotOfPort = (port: number): number => slotOf(flowHash(keys, flowOf(port), '5-tuple'));
 
 /** A program whose only pool has so many reals, and what puts them into the slots in turns, from the one with number `first` on. */
 async function poolOf(count: number) {
@@ -42,11 +43,11 @@ async function poolOf(count: number) {
         },
       },
     ]);
-  const realOf = (port: number, first: number) => at(slotOf(flowHash(keys, flowOf(port), '5-tuple')), first)[1].address;
-  return { bench, put, realOf };
+  const realOf = (port: number, first: number) => at(slotOfPort(port), first)[1].address;
+  return { bench, at, put, realOf };
 }
 
-describe.each([1, 8, 9, 127, 128, 129, 600])('a ring of %i reals', (count) => {
+describe.each([1, 8, 9, 255, 256, 257, 600])('a ring of %i reals', (count) => {
   it('gives each slot its real', async () => {
     const { bench, put, realOf } = await poolOf(count);
     using _ = bench;
@@ -58,13 +59,27 @@ describe.each([1, 8, 9, 127, 128, 129, 600])('a ring of %i reals', (count) => {
 });
 
 /** Not of one, which is in all slots whichever comes first. */
-describe.each([2, 8, 9, 127, 128, 129, 600])('a ring of %i reals in another turn', (count) => {
+describe.each([2, 8, 9, 255, 256, 257, 600])('a ring of %i reals in another turn', (count) => {
   it('has the flow cache asked for flows of slots that changed', async () => {
     const { bench, put, realOf } = await poolOf(count);
     using _ = bench;
     await put(0);
     for (const port of ports) bench.send(frameOf(port, tcpFlags.ack));
     await put(1);
+    const seen = await whileNoted(bench, () => ports.map((port) => bench.realOf(frameOf(port, tcpFlags.ack))));
+    expect(seen).toEqual(ports.map((port) => realOf(port, 0)));
+  });
+
+  it('also where others beside them did not', async () => {
+    const { bench, at, put, realOf } = await poolOf(count);
+    using _ = bench;
+    const changed = new Set(ports.filter((_port, i) => i % 3 === 0).map(slotOfPort));
+    const fill = (slots: Uint16Array, isIn: (slot: number) => boolean): void => {
+      for (let slot = 0; slot < slots.length; slot++) slots[slot] = at(slot, isIn(slot) ? 1 : 0)[0];
+    };
+    await put(0);
+    for (const port of ports) bench.send(frameOf(port, tcpFlags.ack));
+    await bench.store.swapRings([{ pool: 0, fill: (slots) => fill(slots, (slot) => changed.has(slot)) }]);
     const seen = await whileNoted(bench, () => ports.map((port) => bench.realOf(frameOf(port, tcpFlags.ack))));
     expect(seen).toEqual(ports.map((port) => realOf(port, 0)));
   });

@@ -37,7 +37,7 @@ async function ownBench(pools = [onlyA], vips: readonly Vip[] = [web()], flowsPe
 
 /** Sends the frame to a flow cache that remembers nothing: was it asked? Afterwards it remembers the flow. */
 function isAsked(bench: ProgramBench, at: Uint8Array): boolean {
-  const counts = () => readTraffic(bench.store, 'vip_traffic', 0);
+  const counts = () => readTraffic(bench.store, 'vip', 0);
   eraseFlows(bench);
   const before = counts();
   expect(bench.send(at).reason).toBe('forwarded');

@@ -328,6 +328,17 @@ export const sendingMutations: readonly Mutation[] = [
     caughtBy: by('l2-local', 'is passed up untouched when the real is this host, with encap %s'),
   },
   {
+    name: 'hits-of-reals-of-vips',
+    file: 'count.h',
+    find: 'add_hit(&real_hits, real, length);',
+    replace: 'add_hit(&real_hits, vip, length);',
+    breaks: 'what goes to a real is counted for another one',
+    caughtBy: by(
+      'program',
+      'count packets and bytes of the inner packet, and what the flow cache knew, by VIP and by real',
+    ),
+  },
+  {
     name: 'misses-as-new',
     file: 'pilotfish.bpf.c',
     find: 'is_new || p->protocol == IPPROTO_UDP ? PF_NEW_FLOW : PF_MISS',

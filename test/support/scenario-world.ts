@@ -6,6 +6,7 @@ import type { Observation } from '../../src/core/model.ts';
 import { RingBuilder } from '../../src/core/ring-builder.ts';
 import type { HostImage } from '../../src/core/target.ts';
 import { decode, encode, indexKey } from '../../src/dataplane/codec.ts';
+import { trafficMaps } from '../../src/dataplane/counters.ts';
 import { MapDataPlane } from '../../src/dataplane/dataplane.ts';
 import type { StoreCall } from '../../src/dataplane/faulty-store.ts';
 import { FaultyMapStore } from '../../src/dataplane/faulty-store.ts';
@@ -19,8 +20,7 @@ import { nextPacket } from './scenario-flow.ts';
 import { verdictsOn } from './state-arb.ts';
 import { WatchedStore } from './watched-store.ts';
 
-const MAPS_OF = { vip: 'vip_traffic', real: 'real_traffic' } as const;
-const noTraffic = { bytes: 0n, unused: 0n, new_flows: 0n, hits: 0n, misses: 0n };
+const noTraffic = { bytes: 0n, unused: 0n, new_flows: 0n, misses: 0n };
 const log = pino({ level: 'silent' });
 const rings = new RingBuilder(512);
 /** Longer than the reconciler waits for more changes, shorter than its first retry. */
@@ -134,7 +134,11 @@ export class ScenarioWorld {
   /** The program has counted packets of a VIP or a real. */
   async count(what: 'vip' | 'real', number: number, packets: number): Promise<void> {
     await this.settle();
-    this.#maps.put(MAPS_OF[what], indexKey(number), encode('pf_traffic', { ...noTraffic, unused: BigInt(packets) }));
+    this.#maps.put(
+      trafficMaps[what].others,
+      indexKey(number),
+      encode('pf_traffic', { ...noTraffic, unused: BigInt(packets) }),
+    );
   }
 
   failNext(call: StoreCall): void {
@@ -171,7 +175,7 @@ export class ScenarioWorld {
 
   /** Of those numbers that have counted anything. */
   #traffic(what: 'vip' | 'real'): string[] {
-    return [...this.#maps.entries(MAPS_OF[what])].flatMap(([, value], number) => {
+    return [...this.#maps.entries(trafficMaps[what].others)].flatMap(([, value], number) => {
       const { unused: packets } = decode('pf_traffic', value);
       return packets === 0n ? [] : [`traffic of ${what} ${number}: ${packets} packets`];
     });

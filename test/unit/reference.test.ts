@@ -17,7 +17,7 @@ describe('the reference', () => {
     expect(listed('counters.md')).toEqual({
       reason: reasonNames,
       event: eventNames,
-      counter: Object.keys(readTraffic({ get: () => null }, 'vip_traffic', 0)),
+      counter: Object.keys(readTraffic({ get: () => null }, 'vip', 0)),
     });
   });
 

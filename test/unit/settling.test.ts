@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { RING_SLOTS } from '../../src/core/data-plane.ts';
-import { enums, structs } from '../../src/dataplane/layout.gen.ts';
+import { structs } from '../../src/dataplane/layout.gen.ts';
 import { RingImage } from '../../src/dataplane/ring-image.ts';
 import { Settling } from '../../src/dataplane/settling.ts';
 
@@ -24,16 +24,15 @@ function put(settling: Settling, image: RingImage, pool = POOL): RingImage {
   return image;
 }
 
-/** Slots that the program takes for unsettled: of few reals, two are in a byte. */
+/** Slots that the program takes for unsettled. */
 function unsettled({ memory }: RingImage): number[] {
-  const { near, is_small } = structs.pf_ring.fields;
-  const slots = memory.subarray(near.offset, near.offset + RING_SLOTS);
-  const isHalf = memory[is_small.offset] === 1;
-  const isSet = (slot: number): number =>
-    isHalf
-      ? ((slots[slot >> 1] ?? 0) >> ((slot & 1) * 4)) & enums.pf_near.PF_UNSETTLED_HALF
-      : (slots[slot] ?? 0) & enums.pf_near.PF_UNSETTLED;
-  return [...slots.keys()].filter(isSet);
+  const { unsettled: words, unsettled_mask: mask } = structs.pf_ring.fields;
+  const view = new DataView(memory.buffer, memory.byteOffset);
+  const isSet = (slot: number): boolean => {
+    const word = BigInt((slot >> 6) + 1) & view.getBigUint64(mask.offset, true);
+    return ((view.getBigUint64(words.offset + Number(word) * 8, true) >> BigInt(slot & 63)) & 1n) === 1n;
+  };
+  return Array.from({ length: RING_SLOTS }, (_, slot) => slot).filter(isSet);
 }
 
 /** As the program does. */
