@@ -80,9 +80,16 @@ function originOf(address: Address, { type, port }: RequestCheck): string {
  */
 export function exchange(probe: Probe, socket: Socket, address: Address, check: RequestCheck): void {
   const { method, path, host, headers } = check;
+  let handedOut = false;
   const client = new Client(originOf(address, check), {
-    // Not at once: undici does not look again at what is to be sent while it connects.
-    connect: (_options, callback) => queueMicrotask(() => callback(null, socket)),
+    // Not at once: undici does not look again at what is to be sent while it connects. Nor twice, nor when it is gone:
+    // undici would come back for another one for ever.
+    connect: (_options, callback) =>
+      queueMicrotask(() => {
+        if (handedOut || socket.destroyed) callback(new Error('closed without a response'), null);
+        else callback(null, socket);
+        handedOut = true;
+      }),
     // One request for each connection. The deadline is the probe’s: undici’s own are coarse.
     pipelining: 0,
     headersTimeout: 0,

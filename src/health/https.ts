@@ -20,6 +20,8 @@ export const httpsChecker: Checker<Extract<ResolvedCheck, { type: 'https' }>> = 
       ...(check.sni === null ? {} : { servername: check.sni }),
     });
     const proceed = (): void => {
+      // Since then the target may have been removed or the deadline have passed: there is no certificate any more.
+      if (connection.over.aborted) return;
       tls.off('error', failHandshake);
       const mistake = check.verify ? certificateMistake(tls, check.sni ?? address) : null;
       if (mistake === null) exchange(connection, tls, address, check);

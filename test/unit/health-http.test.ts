@@ -3,7 +3,9 @@ import { createServer } from 'node:http';
 import type { Socket } from 'node:net';
 import { createServer as createTcpServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
+import { exchange } from '../../src/health/exchange.ts';
 import { httpChecker } from '../../src/health/http.ts';
+import { probe } from '../../src/health/probe.ts';
 import { httpCheck } from '../support/health.ts';
 import { listen } from '../support/listen.ts';
 import { descriptors, timeWaits } from '../support/proc-net.ts';
@@ -287,6 +289,15 @@ it('does not blame the real when this process stalls past the timeout', async ()
   const end = performance.now() + 300;
   while (performance.now() < end);
   expect(await result).toEqual(passed);
+});
+
+it('fails, and does not try for ever, when its connection is gone before the request', async () => {
+  const port = await listen(createTcpServer());
+  const check = httpCheck({ port });
+  const result = await probe('127.0.0.1', check, new AbortController().signal, (connection) => {
+    exchange(connection, connection.socket.destroy(), '127.0.0.1', check);
+  });
+  expect(result).toEqual(failed('closed without a response'));
 });
 
 it('does not resolve names', async () => {

@@ -1,6 +1,7 @@
 import { createServer as createPlainServer } from 'node:http';
 import { createServer } from 'node:https';
 import { createServer as createTcpServer } from 'node:net';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { TLSSocket, TlsOptions } from 'node:tls';
 import { createServer as createTlsServer } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -140,6 +141,18 @@ describe.skipIf(needs('openssl'))('the https check', () => {
     const closing = await onRequest((socket) => socket.end(reply));
     const how = reply === '' ? 'without a response' : 'in the middle of the response';
     expect(await run(closing)).toEqual(failed(`closed ${how}`));
+  });
+
+  it.each([true, false])('ends when its target goes right after the handshake, with verify: %s', async (verify) => {
+    const gone = new AbortController();
+    // In TLS 1.2 this side is through one turn of the event loop after the server, and immediates keep their order: the
+    // second one comes after the handshake and before whatever the check puts off when it sees that.
+    const server = createServer({ ...ca.issue('IP:127.0.0.1'), maxVersion: 'TLSv1.2' }).once('secureConnection', () =>
+      setImmediate(() => setImmediate(() => gone.abort())),
+    );
+    const port = await listen(server);
+    expect(await checker('127.0.0.1', httpsCheck({ port, verify }), gone.signal)).toEqual(failed('abandoned'));
+    await turn();
   });
 
   it('leaves no socket and no TIME_WAIT behind', async () => {
