@@ -9,6 +9,7 @@ import type { Clock } from './clock.ts';
 import { systemClock } from './clock.ts';
 import { jitterOf } from './jitter.ts';
 import { Limiter } from './limiter.ts';
+import { nameOf, pairChecks } from './pair-checks.ts';
 import type { ChecksReport } from './tally.ts';
 import { Tally } from './tally.ts';
 
@@ -33,8 +34,7 @@ interface RealEntry {
   observed: RealObservation;
   /** See jitterOf. */
   readonly jitter: number;
-  /** By name. */
-  checks: ReadonlyMap<string, CheckEntry>;
+  checks: readonly CheckEntry[];
 }
 
 interface CheckEntry {
@@ -50,12 +50,6 @@ interface CheckEntry {
   cancelTimer: (() => void) | null;
   readonly abort: AbortController;
   readonly job: () => Promise<void>;
-}
-
-/** Without the query of a path, which may hold a secret. */
-function nameOf(check: ResolvedCheck): string {
-  const path = check.type === 'tcp' ? '' : ` ${check.path.replace(/\?.*$/, '')}`;
-  return `${check.type} port ${check.port}${path}`;
 }
 
 /**
@@ -85,8 +79,8 @@ export class Scheduler {
 
   /**
    * From now on exactly these targets are checked. A new one is checked soon. One that is gone is forgotten, together
-   * with the results of its checks under way. One that stays keeps what is known about it: a check whose type, port
-   * and path stay goes on with its new settings, any other check starts from what the real is now.
+   * with the results of its checks under way. One that stays keeps what is known about it: a check that pairChecks finds
+   * among those it had goes on with its new settings, any other starts from what the real is now.
    */
   update(targets: readonly CheckTarget[]): void {
     const reals = new Map<RealKey, RealEntry>();
@@ -125,26 +119,18 @@ export class Scheduler {
       reason: NOT_JUDGED,
       since: this.#clock.wallMs(),
     };
-    return { observed, jitter: jitterOf(this.#lb, key), checks: new Map() };
+    return { observed, jitter: jitterOf(this.#lb, key), checks: [] };
   }
 
   #updateChecks(real: RealEntry, checks: readonly ResolvedCheck[]): void {
-    const gone = new Map(real.checks);
-    const next = new Map<string, CheckEntry>();
-    for (const check of checks) {
-      const name = nameOf(check);
-      let key = name;
-      for (let twin = 2; next.has(key); twin += 1) key = `${name} #${twin}`;
-      const entry = gone.get(key);
-      gone.delete(key);
-      if (entry === undefined) next.set(key, this.#begin(real, check));
-      else {
-        next.set(key, entry);
-        this.#change(entry, check);
-      }
-    }
-    for (const entry of gone.values()) this.#end(entry);
-    real.checks = next;
+    const kept = pairChecks(real.checks, checks);
+    for (const entry of real.checks) if (!kept.includes(entry)) this.#end(entry);
+    real.checks = checks.map((check, n) => {
+      const entry = kept[n];
+      if (entry === undefined) return this.#begin(real, check);
+      this.#change(entry, check);
+      return entry;
+    });
   }
 
   #begin(real: RealEntry, check: ResolvedCheck): CheckEntry {
@@ -218,7 +204,7 @@ export class Scheduler {
   /** Concludes from all checks of a real what it is now. */
   #settle(real: RealEntry, reason: string): void {
     const { pool, address, observation: from } = real.observed;
-    const to = combine(Array.from(real.checks.values(), (entry) => entry.state.observation));
+    const to = combine(real.checks.map((entry) => entry.state.observation));
     if (to === from) return;
     const at = this.#clock.wallMs();
     real.observed = { pool, address, observation: to, reason, since: at };

@@ -11,7 +11,8 @@ type Behaviour = 'answer' | 'refuse' | 'hang';
 export class SchedulerBench {
   readonly clock = new FakeClock();
   readonly transitions: HealthTransition[] = [];
-  readonly runs: { readonly address: string; readonly port: number; readonly at: number }[] = [];
+  readonly runs: { readonly address: string; readonly port: number; readonly host: string; readonly at: number }[] = [];
+  /** By address and port, Host header or address. */
   readonly behaviour = new Map<string, Behaviour>();
   /** Time that an answer or a refusal takes. */
   answerMs = 0;
@@ -32,10 +33,11 @@ export class SchedulerBench {
   }
 
   #runCheck: Checker<ResolvedCheck> = async (address, check, signal) => {
-    this.runs.push({ address, port: check.port, at: this.clock.steadyMs() });
+    const host = (check.type === 'tcp' ? null : check.host) ?? address;
+    this.runs.push({ address, port: check.port, host, at: this.clock.steadyMs() });
     this.running += 1;
     this.mostRunning = Math.max(this.mostRunning, this.running);
-    const behaviour = this.behaviour.get(`${address}:${check.port}`) ?? this.behaviour.get(address) ?? 'answer';
+    const behaviour = this.behaviour.get(`${address}:${check.port}`) ?? this.behaviour.get(host) ?? 'answer';
     await new Promise<void>((resolve) => {
       this.clock.after(behaviour === 'hang' ? check.timeoutMs : this.answerMs, resolve);
       signal.addEventListener('abort', () => {

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { CheckTarget } from '../../src/core/check-targets.ts';
+import type { CheckTarget, ResolvedCheck } from '../../src/core/check-targets.ts';
 import { MAX_JITTER } from '../../src/core/health-state.ts';
-import { checkTarget, tcpCheck } from '../support/health.ts';
+import { checkTarget, httpCheck, tcpCheck } from '../support/health.ts';
 import { SchedulerBench } from '../support/scheduler-bench.ts';
 
 function gaps(times: readonly number[]): number[] {
@@ -247,6 +247,55 @@ describe('update', () => {
     expect(bench.changes()).toEqual(['10.0.0.1 unknown>down tcp port 81: connection refused']);
     bench.scheduler.update([checkTarget('10.0.0.1')]);
     expect(bench.changes()).toEqual(['10.0.0.1 down>up the checks of the pool changed']);
+  });
+
+  describe('of checks that differ in their host alone', () => {
+    const web = (host: string, changes: Parameters<typeof httpCheck>[0] = {}) => httpCheck({ host, ...changes });
+    const real = (...checks: ResolvedCheck[]): CheckTarget[] => [{ pool: 'web', address: '10.0.0.1', checks }];
+    const refused = 'http port 80 /: connection refused';
+
+    /** A real that two checks have judged, of which that for `b` fails. */
+    async function judged(): Promise<SchedulerBench> {
+      const bench = new SchedulerBench();
+      bench.behaviour.set('b', 'refuse');
+      bench.scheduler.update(real(web('a'), web('b')));
+      await bench.clock.advance(10_000);
+      expect(bench.changes()).toEqual([`10.0.0.1 unknown>down ${refused}`]);
+      return bench;
+    }
+
+    it('hands what is known of the one that goes to no other', async () => {
+      const bench = await judged();
+      bench.scheduler.update(real(web('b')));
+      await bench.clock.advance(10_000);
+      expect(bench.changes()).toEqual([]);
+      bench.scheduler.update(real(web('b'), web('a')));
+      await bench.clock.advance(10_000);
+      expect(bench.changes()).toEqual([]);
+      bench.scheduler.update(real(web('a')));
+      expect(bench.changes()).toEqual(['10.0.0.1 down>up the checks of the pool changed']);
+    });
+
+    it('has each begin from what the real is where they cannot be told apart', async () => {
+      const bench = await judged();
+      bench.scheduler.update(real(web('b', { intervalMs: 1_000 })));
+      await bench.clock.advance(10_000);
+      expect(bench.changes()).toEqual([]);
+      bench.scheduler.update(real(web('a'), web('c')));
+      expect(bench.observed()).toEqual(['10.0.0.1 down']);
+      await bench.clock.advance(10_000);
+      expect(bench.changes()).toEqual(['10.0.0.1 down>up http port 80 /: passed']);
+    });
+
+    it('goes on with the one that changes where all others stay', async () => {
+      const bench = new SchedulerBench();
+      bench.scheduler.update(real(web('a'), web('b')));
+      await bench.clock.advance(10_000);
+      bench.starts('10.0.0.1');
+      bench.scheduler.update(real(web('b', { intervalMs: 60_000 }), web('a')));
+      await bench.clock.advance(40_000);
+      expect(new Set(bench.runs.map((run) => run.host))).toEqual(new Set(['a']));
+    });
   });
 
   it('leaves no timer and no check after close', async () => {
