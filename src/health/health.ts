@@ -26,7 +26,7 @@ const WARN_EVERY_MS = 10_000;
 export interface CheckStats {
   /** Checks that ended. */
   readonly runs: number;
-  /** The longest that a check began after its time during the last minute, in milliseconds. */
+  /** The longest that a check began after its time, or has waited since, during the last minute, in milliseconds. */
   readonly maxLatenessMs: number;
   /** Checks that this host could not carry out: no descriptor, port or memory was left. They change nothing. */
   readonly inconclusive: number;

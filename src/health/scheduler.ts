@@ -8,13 +8,14 @@ import type { Checker } from './checker.ts';
 import type { Clock } from './clock.ts';
 import { systemClock } from './clock.ts';
 import { jitterOf } from './jitter.ts';
+import type { Job } from './limiter.ts';
 import { Limiter } from './limiter.ts';
 import { nameOf, pairChecks } from './pair-checks.ts';
 import type { ChecksReport } from './tally.ts';
 import { Tally } from './tally.ts';
 
-/** Checks that run at once unless the owner of the scheduler says otherwise. */
-export const DEFAULT_MAX_RUNNING = 512;
+/** Checks that run at once unless the owner of the scheduler says otherwise; 512 where all are of one pool. */
+export const DEFAULT_MAX_RUNNING = 1_024;
 
 export interface SchedulerOptions {
   /** Name of this LB; its checks keep another rhythm than those of other LBs. */
@@ -37,7 +38,7 @@ interface RealEntry {
   checks: readonly CheckEntry[];
 }
 
-interface CheckEntry {
+interface CheckEntry extends Job {
   readonly real: RealEntry;
   check: ResolvedCheck;
   state: CheckState;
@@ -49,7 +50,6 @@ interface CheckEntry {
   spread: boolean;
   cancelTimer: (() => void) | null;
   readonly abort: AbortController;
-  readonly job: () => Promise<void>;
 }
 
 /**
@@ -103,6 +103,8 @@ export class Scheduler {
 
   /** How the checks fared since it was last called. */
   takeReport(): ChecksReport {
+    // What has not begun yet is late as well.
+    this.#tally.late(this.#clock.steadyMs() - this.#limiter.earliestDue());
     return this.#tally.take();
   }
 
@@ -135,6 +137,7 @@ export class Scheduler {
 
   #begin(real: RealEntry, check: ResolvedCheck): CheckEntry {
     const entry: CheckEntry = {
+      pool: real.observed.pool,
       real,
       check,
       state: heldState(real.observed.observation),
@@ -143,7 +146,7 @@ export class Scheduler {
       spread: false,
       cancelTimer: null,
       abort: new AbortController(),
-      job: () => this.#run(entry),
+      run: () => this.#run(entry),
     };
     this.#schedule(entry);
     return entry;
@@ -157,7 +160,7 @@ export class Scheduler {
 
   #end(entry: CheckEntry): void {
     entry.cancelTimer?.();
-    this.#limiter.remove(entry.job);
+    this.#limiter.remove(entry);
     entry.abort.abort();
   }
 
@@ -175,7 +178,7 @@ export class Scheduler {
     entry.dueAt = Math.max(now, dueAt);
     entry.cancelTimer = this.#clock.after(entry.dueAt - now, () => {
       entry.cancelTimer = null;
-      this.#limiter.add(entry.job);
+      this.#limiter.add(entry);
     });
   }
 
@@ -189,7 +192,7 @@ export class Scheduler {
 
   async #run(entry: CheckEntry): Promise<void> {
     entry.startedAt = this.#clock.steadyMs();
-    this.#tally.began(entry.startedAt - entry.dueAt);
+    this.#tally.late(entry.startedAt - entry.dueAt);
     const { check, real } = entry;
     const result = await this.#runCheck(real.observed.address, check, entry.abort.signal);
     if (entry.abort.signal.aborted) return;

@@ -2,7 +2,7 @@
 export interface ChecksReport {
   /** Checks that ended. */
   readonly runs: number;
-  /** The longest that a check began after its time, in milliseconds. */
+  /** The longest that a check began after its time, or has waited since, in milliseconds. */
   readonly maxLatenessMs: number;
   /** Those of the checks that this host could not carry out, so that they say nothing. */
   readonly inconclusive: number;
@@ -17,7 +17,8 @@ export class Tally {
   #inconclusive = 0;
   #lastInconclusive: string | null = null;
 
-  began(latenessMs: number): void {
+  /** @param latenessMs of a check that begins, or waits still; none at all when negative */
+  late(latenessMs: number): void {
     this.#maxLatenessMs = Math.max(this.#maxLatenessMs, latenessMs);
   }
 
