@@ -8,7 +8,7 @@ import { LeftMark } from './announce/left-mark.ts';
 import type { AgentConfig } from './config.ts';
 import { checkTargets } from './core/check-targets.ts';
 import type { HealthTransition } from './core/health-state.ts';
-import type { Observation, RealKey, Snapshot } from './core/model.ts';
+import type { Snapshot } from './core/model.ts';
 import { realKey } from './core/model.ts';
 import { ownInPrefixes } from './core/own-addresses.ts';
 import { RingBuilder } from './core/ring-builder.ts';
@@ -202,26 +202,20 @@ export class Agent {
     }, WARM_UP_MS);
     this.#health.update(checkTargets(snapshot));
     // With those that are not checked any more forgotten: a real that comes back is one that nobody has judged.
-    this.#reconciler.setVerdicts(this.#verdicts());
+    this.#reconciler.setVerdicts(this.#health.verdicts);
     this.#link.want(segmentReals(snapshot, this.#reconciler.status.observed));
     this.#reconciler.setSnapshot(snapshot);
   }
 
-  /** One LB alone: its own observations are the verdicts. */
-  #verdicts(): Map<RealKey, Observation> {
-    return new Map([...this.#health.observations()].map(([key, { observation }]) => [key, observation]));
-  }
-
   #onTransition(transition: HealthTransition): void {
     this.#log.info({ ...transition }, 'a real changed its health');
-    this.#reconciler.setVerdicts(this.#verdicts());
+    this.#reconciler.setVerdicts(this.#health.verdicts);
   }
 
   /** True when every real has been judged, so that attaching would not turn a running LB’s pools empty. */
   #judgedAll(snapshot: Snapshot): boolean {
-    const verdicts = this.#verdicts();
     return checkTargets(snapshot).every(({ pool, address }) => {
-      const verdict = verdicts.get(realKey(pool, address));
+      const verdict = this.#health.verdicts.get(realKey(pool, address));
       return verdict === 'up' || verdict === 'down';
     });
   }
@@ -261,7 +255,8 @@ export class Agent {
     // Until this agent’s maps are attached those of an earlier one are in force, of which it knows nothing.
     if (target !== null && this.#attachment !== null) this.#digests = digestState(snapshot, target, this.#rings);
     this.#publisher?.setInfo({ version, revision: snapshot.revision, digests: this.#digests });
-    this.#publisher?.setObservations(this.#verdicts());
+    const observations = [...this.#health.observations()];
+    this.#publisher?.setObservations(new Map(observations.map(([key, { observation }]) => [key, observation])));
     this.#publisher?.setRejected(snapshot.rejected);
   }
 

@@ -1,5 +1,6 @@
-import type { Address, Observation, Pool, RealKey } from './model.ts';
+import type { Address, Pool } from './model.ts';
 import { realKey } from './model.ts';
+import type { Verdicts } from './verdicts.ts';
 
 export interface EffectiveReal {
   readonly address: Address;
@@ -30,7 +31,7 @@ const ROUNDING = 1e-7;
  * side of `minHealthy`. The same goes for reals without a verdict: nobody has ever seen them answer. What is left
  * takes flows when it is up, or, below the floor, whether it is up or down.
  */
-export function effectiveReals(pool: Pool, verdicts: ReadonlyMap<RealKey, Observation>): EffectivePool {
+export function effectiveReals(pool: Pool, verdicts: Verdicts): EffectivePool {
   const up: EffectiveReal[] = [];
   const observed: EffectiveReal[] = [];
   let upWeight = 0;

@@ -3,12 +3,13 @@ import { vipId } from './data-plane.ts';
 import { effectiveReals } from './effective.ts';
 import { flowKeys } from './flow-hash.ts';
 import type { Lingering } from './linger.ts';
-import type { Address, Observation, Pool, Real, RealKey, Settings, Snapshot, Vip } from './model.ts';
+import type { Address, Pool, Real, RealKey, Settings, Snapshot, Vip } from './model.ts';
 import { realKey } from './model.ts';
 import type { Surroundings } from './real-encap.ts';
 import { realEncap } from './real-encap.ts';
 import type { NamedServerIds } from './server-ids.ts';
 import { serverIdsOf } from './server-ids.ts';
+import type { Verdicts } from './verdicts.ts';
 
 /** A real that takes a share of the ring. */
 export interface RingMember {
@@ -51,8 +52,6 @@ export interface Target {
   /** Of reals that keep their flows. */
   readonly serverIds: NamedServerIds;
 }
-
-export type Verdicts = ReadonlyMap<RealKey, Observation>;
 
 /** What is this host’s own. */
 export interface HostImage extends Pick<SettingsImage, 'mtu' | 'gatewayMac' | 'ownMac'>, Surroundings {

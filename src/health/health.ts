@@ -6,6 +6,7 @@ import type { HealthTransition, RealObservation } from '../core/health-state.ts'
 import { NOT_JUDGED } from '../core/health-state.ts';
 import type { RealKey } from '../core/model.ts';
 import { realKey } from '../core/model.ts';
+import type { Verdicts } from '../core/verdicts.ts';
 import type { ThreadMessage, TransitionMessage, UpdateMessage, WorkerSettings } from './protocol.ts';
 import { DEFAULT_MAX_RUNNING } from './scheduler.ts';
 import type { ChecksReport } from './tally.ts';
@@ -52,6 +53,8 @@ export interface HealthOptions {
  * has results of its own the last observations hold.
  */
 export class Health {
+  /** One LB alone: its own observations are the verdicts. As live as they are: thousands of reals may turn together. */
+  readonly verdicts: Verdicts = { get: (key) => this.#observations.get(key)?.observation };
   readonly #log: Logger;
   readonly #lb: string;
   readonly #maxRunning: number;

@@ -7,8 +7,9 @@ import { lingeringWithin, nextLingerEnd, nextLingering } from '../core/linger.ts
 import type { Snapshot } from '../core/model.ts';
 import { applied } from '../core/observed.ts';
 import { plan } from '../core/plan.ts';
-import type { HostImage, Target, Verdicts } from '../core/target.ts';
+import type { HostImage, Target } from '../core/target.ts';
 import { buildTarget } from '../core/target.ts';
+import type { Verdicts } from '../core/verdicts.ts';
 
 /** Changes that arrive within this time are one plan. */
 const COALESCE_MS = 2;
@@ -82,6 +83,7 @@ export class Reconciler {
     this.#markDirty();
   }
 
+  /** To be called whenever they change, also when it is the same object that says something else now. */
   setVerdicts(verdicts: Verdicts): void {
     this.#verdicts = verdicts;
     this.#markDirty();

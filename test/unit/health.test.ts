@@ -238,6 +238,20 @@ describe('Health', () => {
     expect(health.restarts).toBe(0);
   });
 
+  it('has verdicts that are always of now, and copies nothing for it', async () => {
+    const port = portOf(await serve(A));
+    const { health, until } = start();
+    const { verdicts } = health;
+    const key = realKey('web', A);
+    expect(verdicts.get(key)).toBeUndefined();
+    health.update(targets(port, [A]));
+    expect(verdicts.get(key)).toBe('unknown');
+    await until(A, 'up');
+    expect(verdicts.get(key)).toBe('up');
+    health.update([]);
+    expect(verdicts.get(key)).toBeUndefined();
+  });
+
   it('checks 2,000 reals under the cap', async () => {
     // The whole of 127/8 is this host, so that one socket plays every real.
     const port = portOf(await serve('0.0.0.0'));

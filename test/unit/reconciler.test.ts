@@ -2,6 +2,8 @@ import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { DataPlane, MapOp, Observed } from '../../src/core/data-plane.ts';
 import { PilotfishError } from '../../src/core/errors.ts';
+import type { RealKey } from '../../src/core/model.ts';
+import { realKey } from '../../src/core/model.ts';
 import { RingBuilder } from '../../src/core/ring-builder.ts';
 import { indexKey } from '../../src/dataplane/codec.ts';
 import { MapDataPlane } from '../../src/dataplane/dataplane.ts';
@@ -84,6 +86,19 @@ describe('Reconciler', () => {
     expect(dataPlane.ops.filter((op) => op.op === 'swap-rings')).toHaveLength(1);
     expect(reconciled).toHaveLength(1);
     expect(reconciled[0]?.status.target?.pools.get('web')?.ring).toEqual([{ address: '10.0.0.1', weight: 50 }]);
+  });
+
+  it('asks for verdicts when it plans, however often they change before', async () => {
+    const now = verdicts('web', up);
+    const get = vi.fn((key: RealKey) => now.get(key));
+    reconciler.setHost(host);
+    reconciler.setSnapshot(snapshot([pool('web', ['10.0.0.1', '10.0.0.2'])], [vip('web')]));
+    for (let n = 0; n < 1_000; n++) reconciler.setVerdicts({ get });
+    expect(get).not.toHaveBeenCalled();
+    now.set(realKey('web', '10.0.0.2'), 'down');
+    await settle();
+    expect(get.mock.calls.length).toBeLessThan(10);
+    expect(realsIn(dataPlane.store.slots(0))).toEqual(new Set([1]));
   });
 
   it('moves flows with the verdicts, and a real that goes down keeps its number', async () => {

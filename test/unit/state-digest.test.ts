@@ -4,7 +4,8 @@ import type { Lingering } from '../../src/core/linger.ts';
 import { type Pool, type Real, realKey, type Snapshot, type Vip } from '../../src/core/model.ts';
 import { RingBuilder } from '../../src/core/ring-builder.ts';
 import { type Digests, digestState } from '../../src/core/state-digest.ts';
-import { buildTarget, type HostImage, type Verdicts } from '../../src/core/target.ts';
+import { buildTarget, type HostImage } from '../../src/core/target.ts';
+import type { Verdicts } from '../../src/core/verdicts.ts';
 import { host } from '../support/in-force.ts';
 import { pool, real, snapshot, verdicts, vip } from '../support/model.ts';
 
