@@ -5,15 +5,22 @@ import { Pattern } from '../core/pattern.ts';
 /** Bytes of a body that are looked at; more is neither read nor kept. */
 export const BODY_LIMIT = 65_536;
 
-/** One pattern for each check of a pool: the object is the same for all its reals, and goes with the last of them. */
-const compiled = new WeakMap<BodyExpectation, Pattern>();
+/** As many as there are pools, unless an LB has more than usual; those used longest ago are forgotten first. */
+const MAX_COMPILED = 1_024;
+/** By what people see, as each message to this thread brings the same expectation as another object. */
+const compiled = new Map<string, Pattern>();
 
-function patternOf(expected: Extract<BodyExpectation, { matches: string }>): Pattern {
-  const held = compiled.get(expected);
-  if (held !== undefined) return held;
-  const pattern = Pattern.compile(expected.matches, expected.ignoreCase);
-  if (pattern instanceof Mistake) throw new Error(`the pattern /${expected.matches}/ ${pattern.message}`);
-  compiled.set(expected, pattern);
+function compile(shown: string, { matches, ignoreCase }: Extract<BodyExpectation, { matches: string }>): Pattern {
+  const pattern = Pattern.compile(matches, ignoreCase);
+  if (pattern instanceof Mistake) throw new Error(`the pattern ${shown} ${pattern.message}`);
+  return pattern;
+}
+
+function patternOf(shown: string, expected: Extract<BodyExpectation, { matches: string }>): Pattern {
+  const pattern = compiled.get(shown) ?? compile(shown, expected);
+  compiled.delete(shown);
+  compiled.set(shown, pattern);
+  if (compiled.size > MAX_COMPILED) compiled.delete(compiled.keys().next().value!);
   return pattern;
 }
 
@@ -29,7 +36,7 @@ export function bodyMistake(expected: BodyExpectation, body: Buffer, cut: boolea
     return body.includes(expected.contains) ? null : `${where} does not contain ${needle}`;
   }
   const pattern = `/${expected.matches}/${expected.ignoreCase ? 'i' : ''}`;
-  switch (patternOf(expected).lookIn(body.toString('utf8'))) {
+  switch (patternOf(pattern, expected).lookIn(body.toString('utf8'))) {
     case 'found':
       return null;
     case 'not found':

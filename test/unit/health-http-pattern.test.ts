@@ -1,8 +1,9 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { Mistake } from '../../src/core/mistake.ts';
 import type { PatternResult } from '../../src/core/pattern.ts';
 import { Pattern } from '../../src/core/pattern.ts';
+import { bodyMistake } from '../../src/health/body.ts';
 
 function lookFor(source: string, text: string, ignoreCase = false): PatternResult {
   const pattern = Pattern.compile(source, ignoreCase);
@@ -133,4 +134,17 @@ describe('a pattern', () => {
     expect(compiled.lookIn(letters)).toBe('not found');
     expect(compiled.lookIn(`${letters}xay`)).toBe('found');
   });
+});
+
+it('is compiled once for all reals, and forgotten when many others were looked for since', () => {
+  const compile = vi.spyOn(Pattern, 'compile');
+  onTestFinished(() => compile.mockRestore());
+  // Each message to the checking thread brings an object of its own.
+  const look = (matches: string) => bodyMistake({ matches, ignoreCase: false }, Buffer.from('ok'), false);
+  expect([look('^ok$'), look('^ok$')]).toEqual([null, null]);
+  expect(compile).toHaveBeenCalledTimes(1);
+  for (let n = 0; n < 1_024; n += 1) look(`ok${n}`);
+  compile.mockClear();
+  look('^ok$');
+  expect(compile).toHaveBeenCalledTimes(1);
 });
