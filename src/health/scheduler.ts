@@ -49,7 +49,8 @@ interface CheckEntry extends Job {
   /** False until its first steady interval. */
   spread: boolean;
   cancelTimer: (() => void) | null;
-  readonly abort: AbortController;
+  /** Abandons the run under way; null while there is none. */
+  abort: AbortController | null;
 }
 
 /**
@@ -80,7 +81,8 @@ export class Scheduler {
   /**
    * From now on exactly these targets are checked. A new one is checked soon. One that is gone is forgotten, together
    * with the results of its checks under way. One that stays keeps what is known about it: a check that pairChecks finds
-   * among those it had goes on with its new settings, any other starts from what the real is now.
+   * among those it had goes on with its new settings, soon anew if it was under way, any other starts from what the
+   * real is now.
    */
   update(targets: readonly CheckTarget[]): void {
     const reals = new Map<RealKey, RealEntry>();
@@ -145,7 +147,7 @@ export class Scheduler {
       dueAt: 0,
       spread: false,
       cancelTimer: null,
-      abort: new AbortController(),
+      abort: null,
       run: () => this.#run(entry),
     };
     this.#schedule(entry);
@@ -155,13 +157,23 @@ export class Scheduler {
   #change(entry: CheckEntry, check: ResolvedCheck): void {
     if (isDeepStrictEqual(entry.check, check)) return;
     entry.check = check;
-    if (entry.cancelTimer !== null) this.#schedule(entry);
+    // What the run under way answers, it answers to the check as it was.
+    if (this.#abandon(entry)) entry.startedAt = null;
+    else if (entry.cancelTimer === null) return;
+    this.#schedule(entry);
+  }
+
+  #abandon(entry: CheckEntry): boolean {
+    const { abort } = entry;
+    entry.abort = null;
+    abort?.abort();
+    return abort !== null;
   }
 
   #end(entry: CheckEntry): void {
     entry.cancelTimer?.();
     this.#limiter.remove(entry);
-    entry.abort.abort();
+    this.#abandon(entry);
   }
 
   /**
@@ -194,12 +206,15 @@ export class Scheduler {
     entry.startedAt = this.#clock.steadyMs();
     this.#tally.late(entry.startedAt - entry.dueAt);
     const { check, real } = entry;
-    const result = await this.#runCheck(real.observed.address, check, entry.abort.signal);
-    if (entry.abort.signal.aborted) return;
+    const abort = new AbortController();
+    entry.abort = abort;
+    const result = await this.#runCheck(real.observed.address, check, abort.signal);
+    if (abort.signal.aborted) return;
+    entry.abort = null;
     this.#tally.ended();
     const reason = `${nameOf(check)}: ${result.ok ? 'passed' : result.reason}`;
     if (result.ok === null) this.#tally.couldNotAsk(`${real.observed.pool}/${real.observed.address} ${reason}`);
-    else entry.state = nextState(entry.state, result.ok, entry.check);
+    else entry.state = nextState(entry.state, result.ok, check);
     this.#schedule(entry);
     this.#settle(real, reason);
   }

@@ -214,6 +214,23 @@ describe('update', () => {
     ]);
   });
 
+  it('judges nothing by the answer to a check that changed meanwhile', async () => {
+    const bench = new SchedulerBench();
+    bench.scheduler.update([checkTarget('10.0.0.1', { fall: 1 })]);
+    await bench.clock.advance(5_000);
+    bench.changes();
+    bench.behaviour.set('10.0.0.1', 'hang');
+    bench.scheduler.update([checkTarget('10.0.0.1', { fall: 1, timeoutMs: 60_000, intervalMs: 60_000 })]);
+    await bench.clock.advance(75_000);
+    bench.starts('10.0.0.1');
+    bench.scheduler.update([checkTarget('10.0.0.1', { fall: 1, timeoutMs: 100, intervalMs: 60_000 })]);
+    expect(bench.aborted).toBe(1);
+    expect(bench.changes()).toEqual([]);
+    await bench.clock.advance(100);
+    expect(bench.starts('10.0.0.1')).toEqual([80_000]);
+    expect(bench.changes()).toEqual(['10.0.0.1 up>down tcp port 80: timeout after 100 ms']);
+  });
+
   it('keeps the observation when the port changes, until the new check has its own results', async () => {
     const bench = new SchedulerBench();
     bench.behaviour.set('10.0.0.1:81', 'refuse');
