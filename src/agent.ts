@@ -286,7 +286,7 @@ export class Agent {
       alarms.push(`the source is lost, the last state stays in force: ${source.reason}`);
     if (this.#snapshots.keptEmpty) alarms.push('the store is empty, the last state stays in force (onEmpty: keep)');
     const { lastInconclusive } = this.#health.stats;
-    if (lastInconclusive !== null && Date.now() - lastInconclusive.at < INCONCLUSIVE_MS)
+    if (lastInconclusive !== null && performance.now() - lastInconclusive.at < INCONCLUSIVE_MS)
       alarms.push(`this host cannot carry out checks, verdicts stay: ${lastInconclusive.what}`);
     const { target } = this.#reconciler.status;
     for (const pool of target?.pools.values() ?? [])

@@ -31,7 +31,7 @@ export interface CheckStats {
   readonly maxLatenessMs: number;
   /** Checks that this host could not carry out: no descriptor, port or memory was left. They change nothing. */
   readonly inconclusive: number;
-  /** Real, check and reason of the last of those, and when it was reported in wall-clock milliseconds. */
+  /** Real, check and reason of the last of those, and when it was reported by the steady clock. */
   readonly lastInconclusive: { readonly what: string; readonly at: number } | null;
 }
 
@@ -176,7 +176,7 @@ export class Health {
     this.#lateness.push(maxLatenessMs);
     if (this.#lateness.length > LATENESS_REPORTS) this.#lateness.shift();
     if (lastInconclusive === null) return;
-    this.#lastInconclusive = { what: lastInconclusive, at: Date.now() };
+    this.#lastInconclusive = { what: lastInconclusive, at: performance.now() };
     if (performance.now() < this.#warnedAt + WARN_EVERY_MS) return;
     this.#warnedAt = performance.now();
     this.#log.warn(

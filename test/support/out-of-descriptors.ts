@@ -51,4 +51,7 @@ const { inconclusive, runs } = health.stats;
 await until('checks run again', 10_000, () => health.stats.runs >= runs + 20);
 const after = health.stats.inconclusive - inconclusive;
 await health.close();
-console.log(JSON.stringify({ transitions, upWithout, after, last: health.stats.lastInconclusive?.what, logged }));
+const { lastInconclusive } = health.stats;
+const last = lastInconclusive?.what;
+const ageMs = performance.now() - (lastInconclusive?.at ?? Number.NaN);
+console.log(JSON.stringify({ transitions, upWithout, after, last, ageMs, logged }));
