@@ -80,6 +80,7 @@ export class Agent {
     const egress = out === undefined ? null : await Egress.open({ interface: out, mode, pinDir, log });
     let link: HostLink | undefined;
     let loaded: LoadedProgram | undefined;
+    let agent: Agent | undefined;
     try {
       link = await HostLink.open({ interface: name, egress: out, gateway, mtu, tunnels, log });
       loaded = await loadProgram({
@@ -89,17 +90,24 @@ export class Agent {
         hotFlows: config.flowCache.hotFlows,
         egress: link.egressIndex,
       });
-      const agent = new Agent(config, log, egress, link, loaded);
+      agent = new Agent(config, log, egress, link, loaded);
       await agent.#start();
       return agent;
     } catch (error) {
-      loaded?.object.close();
-      await link?.close();
+      // Whatever stays open, such as the thread of the checks, would keep a process alive that does no work.
+      if (agent !== undefined) await agent.stop({ leave: false });
+      else {
+        loaded?.object.close();
+        await Promise.all([link?.close(), egress?.close()]);
+      }
       throw error;
     }
   }
 
   private constructor(config: AgentConfig, log: Logger, egress: Egress | null, link: HostLink, loaded: LoadedProgram) {
+    const mark = new LeftMark(config.stateDir, config.name);
+    // A directory that cannot be used is said now, before a thread is started, and not when somebody asks for the status.
+    mark.since();
     this.#config = config;
     this.#log = log;
     this.#egress = egress;
@@ -137,9 +145,6 @@ export class Agent {
       this.#source = new FileSource({ path: config.source.file, log });
       this.#publisher = null;
     }
-    const mark = new LeftMark(config.stateDir, config.name);
-    // A directory that cannot be used is said now, not when somebody asks for the status.
-    mark.since();
     this.#announcer = new Announcer({ hooks: config.announce, mark, log });
   }
 

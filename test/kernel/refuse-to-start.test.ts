@@ -1,5 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +13,7 @@ import { until } from '../support/until.ts';
 /** Two namespaces joined by a veth pair; one is the LB, the other one its gateway. */
 const lb = `pft-start-${process.pid}`;
 const router = `pft-gate-${process.pid}`;
+const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const inLb = ['nsenter', `--net=/run/netns/${lb}`];
 const ip = (...args: string[]) => execFileSync('ip', args);
 
@@ -132,13 +134,54 @@ describe('the agent refuses to start, with one clear message', () => {
   });
 });
 
+/** An agent in the namespace that goes on until it is ended. */
+function start(file: string) {
+  const [command = '', ...args] = [...inLb, process.execPath, main, 'run', '--config', file];
+  return spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+}
+
+describe('the agent gives up, and its process ends by itself', () => {
+  it('where another agent answers on its admin socket', async () => {
+    const socket = join(folder, 'shared.sock');
+    const first = start(config({ admin: { socket } }));
+    const ended = once(first, 'exit');
+    try {
+      await until('the first agent answers', 10_000, () => existsSync(socket));
+      const pinDir = join(bpffs, 'second');
+      const { code, stderr } = await pilotfish(['run', '--config', config({ admin: { socket }, pinDir })], {
+        prefix: inLb,
+      });
+      expect(stderr).toContain(`PF_CONFIG: another agent answers on ${socket}`);
+      expect(code).toBe(2);
+    } finally {
+      first.kill('SIGTERM');
+    }
+    expect(await ended).toEqual([0, null]);
+  });
+
+  it('where its admin socket cannot be made', async () => {
+    const file = join(folder, 'no-folder');
+    writeFileSync(file, '');
+    const socket = join(file, 'admin.sock');
+    const { code, stderr } = await pilotfish(['run', '--config', config({ admin: { socket } })], { prefix: inLb });
+    expect(stderr).toContain(`PF_CONFIG: admin.socket ${socket} cannot be made`);
+    expect(code).toBe(2);
+  });
+
+  it('where its stateDir cannot be read', async () => {
+    const stateDir = join(folder, 'circle');
+    symlinkSync(stateDir, stateDir);
+    const { code, stderr } = await pilotfish(['run', '--config', config({ stateDir })], { prefix: inLb });
+    expect(stderr).toContain(`PF_CONFIG: ${join(stateDir, 'lb1.left')} cannot be read`);
+    expect(code).toBe(2);
+  });
+});
+
 describe('a store that cannot be reached', () => {
   it('is no reason to refuse: the agent waits, says so, and tells it to who asks', async () => {
     const file = config();
     const socketPath = join(folder, `${configs}.sock`);
-    const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
-    const [command = '', ...args] = [...inLb, process.execPath, main, 'run', '--config', file];
-    const agent = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const agent = start(file);
     let log = '';
     agent.stdout.on('data', (chunk: Buffer) => {
       log += chunk;
