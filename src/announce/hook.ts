@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { messageOf, PilotfishError } from '../core/errors.ts';
 import type { AnnounceConfig } from './settings.ts';
 
@@ -26,24 +26,43 @@ export function runHook(hook: 'join' | 'leave', config: AnnounceConfig): Promise
   const [command = '', ...args] = config[hook];
   const what = `the ${hook} hook \`${config[hook].join(' ')}\``;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const child = spawn(command, args, { cwd: '/', detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
-  let stderr = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    stderr = (stderr + text).slice(-SHOWN_CHARACTERS);
+  const child: ChildProcess = spawn(command, args, {
+    cwd: '/',
+    detached: true,
+    stdio: ['ignore', 'ignore', 'pipe'],
   });
   let late = false;
   const timer = setTimeout(() => {
     late = true;
-    killGroup(child.pid);
+    try {
+      killGroup(child.pid);
+    } catch (cause) {
+      // Nobody waits for it any more.
+      child.stderr?.destroy();
+      child.unref();
+      reject(
+        failure(
+          what,
+          `took longer than ${config.timeoutMs} ms and cannot be killed: ${messageOf(cause)}`,
+          stderr,
+          cause,
+        ),
+      );
+    }
   }, config.timeoutMs);
+  // First of all: where descriptors are used up there is neither a process nor a stream.
   child.once('error', (cause) => {
     clearTimeout(timer);
     reject(failure(what, `cannot be started: ${messageOf(cause)}`, '', cause));
   });
+  let stderr = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr = (stderr + text).slice(-SHOWN_CHARACTERS);
+  });
   child.once('exit', (code, signal) => {
     clearTimeout(timer);
     const end = (): void => {
-      child.stderr.destroy();
+      child.stderr?.destroy();
       if (late) reject(failure(what, `took longer than ${config.timeoutMs} ms and was killed`, stderr));
       else if (code === 0) resolve();
       else reject(failure(what, code === null ? `was ended by ${signal}` : `ended with exit code ${code}`, stderr));

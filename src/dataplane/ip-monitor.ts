@@ -29,10 +29,13 @@ export class IpMonitor {
 
   #start(): void {
     // Not `dev`: that filter goes by index, and an interface that is made anew has another one.
-    const child = spawn('ip', ['monitor', 'link', 'address', 'neigh'], { stdio: ['ignore', 'pipe', 'ignore'] });
-    child.stdout.on('data', this.#onChange);
-    this.#listens = setTimeout(this.#onChange, LISTENS_MS);
+    const child: ChildProcess = spawn('ip', ['monitor', 'link', 'address', 'neigh'], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    // First of all: where descriptors are used up there is neither a process nor a stream.
     child.on('error', (err) => this.#log.warn({ err }, 'ip monitor cannot be started; its host is polled only'));
+    child.stdout?.on('data', this.#onChange);
+    this.#listens = setTimeout(this.#onChange, LISTENS_MS);
     child.on('close', () => {
       if (!this.#closed) this.#restart = setTimeout(() => this.#start(), RESTART_MS);
     });

@@ -1,9 +1,11 @@
+import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { pino } from 'pino';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Announcer } from '../../src/announce/announcer.ts';
 import { runHook } from '../../src/announce/hook.ts';
 import { LeftMark } from '../../src/announce/left-mark.ts';
@@ -80,11 +82,43 @@ describe('a hook', () => {
     await until('the child is gone', 2_000, async () => (await stateOf(pid)) === 'gone');
   });
 
+  it('that takes too long and cannot be killed is an error all the same', async () => {
+    const kill = vi.spyOn(process, 'kill').mockImplementation(() => {
+      throw Object.assign(new Error('kill EPERM'), { code: 'EPERM' });
+    });
+    try {
+      await expect(runHook('join', hooks('sleep 2', 'true', { timeoutMs: 100 }))).rejects.toMatchObject({
+        code: 'PF_ANNOUNCE',
+        message: expect.stringMatching(/took longer than 100 ms and cannot be killed: kill EPERM$/),
+      });
+    } finally {
+      kill.mockRestore();
+    }
+  });
+
   it('that leaves a child behind on its standard error is over when it ends itself', async () => {
     const config = hooks('sleep 5 & exit 0', 'sleep 5 & echo oops >&2; exit 1');
     await runHook('join', config);
     await expect(runHook('leave', config)).rejects.toMatchObject({ message: expect.stringMatching(/oops$/) });
   }, 4_000);
+});
+
+describe('without a descriptor left', () => {
+  const program = join(import.meta.dirname, '../support/spawn-without-descriptors.ts');
+
+  it('a hook, or `ip` to follow, that cannot be started is an error and does not end the agent', async () => {
+    const { stdout } = await promisify(execFile)('sh', [
+      '-c',
+      'ulimit -n 80 && exec "$@"',
+      'sh',
+      process.execPath,
+      program,
+    ]);
+    expect(JSON.parse(stdout)).toEqual({
+      hook: 'the join hook `true` cannot be started: spawn true EMFILE',
+      logged: ['ip monitor cannot be started; its host is polled only'],
+    });
+  });
 });
 
 /** A zombie that nobody has waited for yet is gone for our purposes. */
