@@ -71,12 +71,24 @@ export class Announcer {
     this.#stopping.abort();
     await this.#running;
     const { hooks, log } = this.#options;
-    if (!options.leave || hooks?.onStop !== 'leave' || this.state.state !== 'joined') return;
+    if (!options.leave || hooks?.onStop !== 'leave' || this.#leftByPerson()) return;
     try {
+      // Also without a join of this process: one before it, which crashed, may have joined.
       await runHook('leave', hooks);
       log.info('left the paths of the routers (announce.onStop: leave)');
     } catch (error) {
       log.error({ reason: messageOf(error) }, 'the leave hook failed; routers may go on sending packets here');
+    }
+  }
+
+  /** False also where that cannot be known: to leave twice does no harm. */
+  #leftByPerson(): boolean {
+    const { mark, log } = this.#options;
+    try {
+      return mark.since() !== null;
+    } catch (error) {
+      log.warn({ reason: messageOf(error) }, 'nobody knows whether a person has taken this LB out; it leaves now');
+      return false;
     }
   }
 

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -184,6 +184,25 @@ describe('the announcer', () => {
       expect(await called()).toEqual(expected);
     }
     expect(mark.since()).toBeNull();
+  });
+
+  it('leaves at a stop also before it was ready, and while it cannot join: an earlier process may have joined', async () => {
+    const early = announcer(hooks('true', 'true', { onStop: 'leave' }));
+    await early.stop({ leave: true });
+    expect(await called()).toEqual(['leave']);
+    const failing = announcer(hooks('exit 1', 'true', { onStop: 'leave' }));
+    failing.ready();
+    await untilState(failing, 'failed');
+    await failing.stop({ leave: true });
+    expect((await called()).at(-1)).toBe('leave');
+  });
+
+  it('leaves at a stop, and ends well, where its directory cannot be read', async () => {
+    const circle = join(directory, 'circle');
+    await symlink(circle, circle);
+    const config = hooks('true', 'true', { onStop: 'leave' });
+    await new Announcer({ hooks: config, mark: new LeftMark(circle, 'lb1'), log }).stop({ leave: true });
+    expect(await called()).toEqual(['leave']);
   });
 
   it('stays out when a person took the LB out before, and does not run anything', async () => {
