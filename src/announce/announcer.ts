@@ -8,6 +8,8 @@ import type { AnnounceConfig } from './settings.ts';
 
 const RETRY_FIRST_MS = 1_000;
 const RETRY_MAX_MS = 30_000;
+/** A person's word is noticed after this time at the latest. */
+const LOOK_MS = 1_000;
 
 /** Whether routers send packets to this LB, as far as this host knows. */
 export type AnnounceState =
@@ -15,6 +17,7 @@ export type AnnounceState =
   | { readonly state: 'no-hook' }
   /** The agent has not been ready yet. */
   | { readonly state: 'waiting' }
+  /** At its start, or since a person's word that it is out was taken back. */
   | { readonly state: 'joining' }
   /** The hook failed; it is tried again. */
   | { readonly state: 'failed'; readonly reason: string }
@@ -31,16 +34,19 @@ export interface AnnouncerOptions {
   readonly retryFirstMs?: number;
 }
 
+type Hook = 'join' | 'leave';
+
 /**
- * The agent's part in announcing this LB: once it is ready it joins, unless a person has taken the LB out. It never
- * leaves because something fails: forwarding does not need the agent.
+ * The agent's part in announcing this LB: once it is ready it is in, unless a person has taken the LB out.
+ * Level-triggered: hooks run until the last one and the mark agree, also when commands of persons run theirs at the same
+ * time. It never leaves because something fails: forwarding does not need the agent.
  */
 export class Announcer {
   readonly #options: AnnouncerOptions;
   readonly #stopping = new AbortController();
   #running: Promise<void> | null = null;
-  /** False until the join hook succeeded or a person's word made it unnecessary. */
-  #settled = false;
+  /** The hook that succeeded last, here or for the person who set the mark; null when that is not known. */
+  #last: Hook | null = null;
   #failure: string | null = null;
 
   constructor(options: AnnouncerOptions) {
@@ -52,7 +58,7 @@ export class Announcer {
     if (this.#failure !== null) return { state: 'failed', reason: this.#failure };
     const since = this.#options.mark.since();
     if (since !== null) return { state: 'left', since };
-    if (this.#settled) return { state: 'joined' };
+    if (this.#last === 'join') return { state: 'joined' };
     return { state: this.#running === null ? 'waiting' : 'joining' };
   }
 
@@ -63,7 +69,7 @@ export class Announcer {
   }
 
   /**
-   * Ends the tries to join, after a hook that is under way.
+   * Ends the tries to join, after a hook that is under way and what undoes it where a person's word came meanwhile.
    *
    * @param options.leave a person stops the agent: leave too if agent.yaml says so. The next start joins again.
    */
@@ -95,35 +101,40 @@ export class Announcer {
   async #run(hooks: AnnounceConfig): Promise<void> {
     const { log, retryFirstMs = RETRY_FIRST_MS } = this.#options;
     const { signal } = this.#stopping;
-    for (let failures = 0; !signal.aborted && !this.#settled; failures++) {
+    let failures = 0;
+    while (!signal.aborted) {
+      let wait = LOOK_MS;
       try {
         await this.#bringAbout(hooks);
         this.#failure = null;
-        this.#settled = true;
+        failures = 0;
       } catch (error) {
         const reason = messageOf(error);
         if (this.#failure !== reason) log.error({ reason }, 'an announce hook failed; it is tried again');
         this.#failure = reason;
-        const wait = backoffMs(failures, retryFirstMs, RETRY_MAX_MS, Math.random());
-        await sleep(wait, undefined, { signal }).catch(() => undefined);
+        wait = backoffMs(failures++, retryFirstMs, RETRY_MAX_MS, Math.random());
       }
+      await sleep(wait, undefined, { signal }).catch(() => undefined);
     }
   }
 
   async #bringAbout(hooks: AnnounceConfig): Promise<void> {
     const { mark, log } = this.#options;
-    if (mark.since() !== null) {
-      // Left by a hook that ran before; run again only after a failure, which may have been of the leave below.
-      if (this.#failure !== null) await runHook('leave', hooks);
-      log.info({ mark: mark.path }, 'a person has taken this LB out; it stays out until `pilotfish join`');
-      return;
+    const before = this.#last;
+    let wanted = this.#wanted();
+    // Whoever set the mark runs the hook. It is run here only after a join of this process that failed or came later.
+    if (wanted === 'leave' && this.#failure === null) this.#last = 'leave';
+    for (; wanted !== this.#last; wanted = this.#wanted()) {
+      this.#last = null;
+      await runHook(wanted, hooks);
+      this.#last = wanted;
     }
-    await runHook('join', hooks);
-    if (mark.since() === null) {
-      log.info('joined the paths of the routers');
-      return;
-    }
-    // `pilotfish leave` ran at the same time, and its hook may have ended before this one did.
-    await runHook('leave', hooks);
+    if (wanted === before) return;
+    if (wanted === 'join') log.info('joined the paths of the routers');
+    else log.info({ mark: mark.path }, 'a person has taken this LB out; it stays out until `pilotfish join`');
+  }
+
+  #wanted(): Hook {
+    return this.#options.mark.since() === null ? 'join' : 'leave';
   }
 }

@@ -215,14 +215,43 @@ describe('the announcer', () => {
     expect(await called()).toEqual([]);
   });
 
-  it('takes a person’s word that came later', async () => {
+  it('takes a person’s word that came later, and its end as well', async () => {
     const subject = announcer(hooks());
     subject.ready();
     await untilState(subject, 'joined');
     mark.set();
     expect(subject.state.state).toBe('left');
+    await sleep(1_500);
+    expect(await called()).toEqual(['join']);
     mark.clear();
-    expect(subject.state.state).toBe('joined');
+    await untilState(subject, 'joined');
+    await subject.stop({ leave: false });
+  });
+
+  it('joins when `pilotfish leave` has given up, and does not say so before', async () => {
+    mark.set();
+    const subject = announcer(hooks('sleep 0.2'));
+    subject.ready();
+    await sleep(100);
+    mark.clear();
+    expect(subject.state.state).toBe('joining');
+    await untilState(subject, 'joined');
+    expect(await called()).toEqual(['join']);
+    await subject.stop({ leave: false });
+  });
+
+  it('joins again when a person’s word was taken back while it was leaving for it', async () => {
+    const left = join(directory, 'left');
+    const subject = announcer(hooks('sleep 0.3', `until test -e ${left}; do sleep 0.02; done`));
+    subject.ready();
+    await until('it joins', 5_000, async () => (await called()).length === 1);
+    mark.set();
+    await until('it leaves', 5_000, async () => (await called()).length === 2);
+    mark.clear();
+    expect(subject.state.state).toBe('joining');
+    await writeFile(left, '');
+    await untilState(subject, 'joined');
+    expect(await called()).toEqual(['join', 'leave', 'join']);
     await subject.stop({ leave: false });
   });
 
