@@ -140,6 +140,7 @@ export class Agent {
         keys: new EtcdLeasedKeys({ ...etcd, log }),
         log,
         onConflict: (error) => this.#fail(error),
+        onNameSettled: () => this.#afterReconcile(),
       });
     } else {
       this.#source = new FileSource({ path: config.source.file, log });
@@ -280,6 +281,9 @@ export class Agent {
           ? 'the desired state has no VIP, but the program of an earlier agent serves some: that one stays (onEmpty: keep)'
           : 'the program is not attached yet: it waits for the first health checks',
       );
+    // An LB that is refused ends, and would stay in the routers’ paths if it had joined before.
+    const nameProblem = this.#publisher?.nameProblem ?? null;
+    if (nameProblem !== null) missing.push(nameProblem);
     return missing;
   }
 

@@ -15,8 +15,8 @@ export interface Claim {
   readonly instance: string;
   /** In this time a process that died has certainly lost its lease. */
   readonly waitMs: number;
-  /** Called once, when the name is taken at first; `reason` is for people. */
-  readonly onTaken: (reason: string) => void;
+  /** Called once, when the name is taken at first; `reason` is for people, `holder` is the value of who has it. */
+  readonly onTaken: (reason: string, holder: string) => void;
 }
 
 /**
@@ -42,7 +42,7 @@ export async function claimName(lease: Lease, claim: Claim, signal: AbortSignal)
       });
     }
     if (!told) {
-      claim.onTaken(reason);
+      claim.onTaken(reason, holder);
     }
     await sleep(RETRY_MS, undefined, { signal });
   }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import type { Logger } from 'pino';
@@ -17,8 +18,9 @@ const EXPIRY_SLACK_MS = 2_000;
 const STOP_MS = 3_000;
 const BACKOFF_FIRST_MS = 100;
 const BACKOFF_MAX_MS = 2_000;
+const UNCLAIMED = 'the name of this LB has not been claimed yet';
 
-/** What an LB says about itself; instance, host and start time are added. */
+/** What an LB says about itself; instance, host, boot and start time are added. */
 export interface LbInfo {
   /** Of Pilotfish. */
   readonly version: string;
@@ -43,6 +45,10 @@ export interface FleetPublisherOptions {
   readonly log: Logger;
   /** Called with `PF_LB_NAME` when another live LB holds the name; publishing goes on trying until it is stopped. */
   readonly onConflict: (error: PilotfishError) => void;
+  /** Called when `nameProblem` has become null. */
+  readonly onNameSettled: () => void;
+  /** Differs from boot to boot and from host to host; default: the kernel’s. */
+  readonly boot?: string;
   /** How long the keys outlive a process that died; default 10. */
   readonly ttlSeconds?: number;
 }
@@ -56,7 +62,7 @@ export class FleetPublisher {
   readonly #options: FleetPublisherOptions;
   readonly #folder: string;
   readonly #ttlMs: number;
-  readonly #identity = { instance: randomUUID(), host: hostname(), since: new Date().toISOString() };
+  readonly #identity: Readonly<Record<'instance' | 'host' | 'boot' | 'since', string>>;
   /** Keys relative to the LB’s folder, values as JSON text. */
   readonly #desired = new Map<string, string>();
   readonly #stopping = new AbortController();
@@ -64,9 +70,12 @@ export class FleetPublisher {
   #running: Promise<void> | null = null;
   #release = true;
   #status: FleetStatus = { state: 'starting' };
+  #nameProblem: string | null = UNCLAIMED;
 
   constructor(options: FleetPublisherOptions) {
     this.#options = options;
+    const boot = options.boot ?? readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+    this.#identity = { instance: randomUUID(), host: hostname(), boot, since: new Date().toISOString() };
     this.#folder = `fleet/${options.lb}/`;
     this.#ttlMs = (options.ttlSeconds ?? DEFAULT_TTL_SECONDS) * 1_000;
     this.setInfo({ version: '', revision: null, digests: noDigests });
@@ -74,6 +83,14 @@ export class FleetPublisher {
 
   get status(): FleetStatus {
     return this.#status;
+  }
+
+  /**
+   * Why this LB may be one too many of its name; null when it has its name, or nothing speaks against that: the store has
+   * not served yet, or who has the name is of this boot of this host, and so an earlier life of this LB.
+   */
+  get nameProblem(): string | null {
+    return this.#nameProblem;
   }
 
   start(): void {
@@ -134,6 +151,7 @@ export class FleetPublisher {
       try {
         lease = await keys.grant(this.#ttlMs / 1_000);
         const info = await this.#claim(lease);
+        this.#setNameProblem(null);
         failures = 0;
         const reason = await this.#publish(lease, info);
         if (reason !== null) {
@@ -161,7 +179,8 @@ export class FleetPublisher {
       value: () => this.#desired.get('info')!,
       instance: this.#identity.instance,
       waitMs,
-      onTaken: (reason: string) => {
+      onTaken: (reason: string, holder: string) => {
+        this.#setNameProblem(holder.includes(this.#identity.boot) ? null : reason);
         if (this.#status.state !== 'refused') {
           this.#status = { state: 'waiting', reason };
           log.warn({ reason, waitMs }, 'the name of this LB is taken; waiting for the lease of its holder to end');
@@ -236,6 +255,8 @@ export class FleetPublisher {
     const reason = messageOf(error);
     const conflict = error instanceof PilotfishError && error.code === 'PF_LB_NAME';
     this.#status = { state: conflict ? 'refused' : 'waiting', reason };
+    if (conflict) this.#setNameProblem(reason);
+    else if (this.#nameProblem === UNCLAIMED) this.#setNameProblem(null);
     if ('reason' in before && before.reason === reason && before.state === this.#status.state) {
       return;
     }
@@ -246,6 +267,17 @@ export class FleetPublisher {
       } catch (thrown) {
         log.error({ err: thrown }, 'the handler of a name conflict failed');
       }
+    }
+  }
+
+  #setNameProblem(problem: string | null): void {
+    const settled = problem === null && this.#nameProblem !== null;
+    this.#nameProblem = problem;
+    if (!settled) return;
+    try {
+      this.#options.onNameSettled();
+    } catch (thrown) {
+      this.#options.log.error({ err: thrown }, 'the handler of a settled name failed');
     }
   }
 

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { statePrefix } from '../../lab/agent.ts';
 import { Lab } from '../../lab/lab.ts';
 import { runIn } from '../../lab/netns.ts';
 import { until } from '../../lab/until.ts';
@@ -97,6 +98,24 @@ describe.skipIf(needs('etcd', 'etcdctl', 'nginx', 'ip', 'tc', 'ethtool'))('pilot
     } finally {
       await lab.lb('lb2').start();
     }
+  });
+
+  it('has no LB join whose name another one has, until the name is free', async () => {
+    const key = `${statePrefix}fleet/lb2/info`;
+    const lb2 = lab.lb('lb2');
+    await lb2.stop();
+    await lab.etcd.put(key, { host: 'elsewhere', instance: 'i', since: '2030-01-01T00:00:00.000Z' });
+    const started = lb2.start();
+    const attached = async () => ((await lb2.state().catch(() => null))?.attached ?? null) !== null;
+    await until(attached, { what: 'lb2 is attached', timeoutMs: 10_000 });
+    const { ready, problems, announced } = await lb2.state();
+    expect({ ready, problems, announced }).toEqual({
+      ready: false,
+      problems: [expect.stringMatching(/^the name lb2 is held by another LB \(host elsewhere, /)],
+      announced: { state: 'waiting' },
+    });
+    await lab.etcd.delete(key);
+    await started;
   });
 
   it('takes LBs at other revisions for agreeing as long as their digests are equal', async () => {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { PilotfishError } from '../../src/core/errors.ts';
 import { realKey } from '../../src/core/model.ts';
 import { FleetPublisher } from '../../src/fleet/publisher.ts';
@@ -31,9 +31,10 @@ describe.skipIf(skipUnless(['etcd'], needEtcdProcess())).concurrent('the fleet p
   });
 
   /** A started publisher with a lease of two seconds; stopped at the end of the scope. */
-  function start(lb: string) {
+  function start(lb: string, options: { readonly boot?: string } = {}) {
     const { log, lines } = recordingLogger();
     const conflicts: PilotfishError[] = [];
+    const onNameSettled = vi.fn();
     const keys = new EtcdLeasedKeys({ endpoints: [server.endpoint], log });
     const publisher = new FleetPublisher({
       lb,
@@ -41,10 +42,12 @@ describe.skipIf(skipUnless(['etcd'], needEtcdProcess())).concurrent('the fleet p
       log,
       ttlSeconds: 2,
       onConflict: (error) => conflicts.push(error),
+      onNameSettled,
+      ...options,
     });
     publisher.setInfo(info);
     publisher.start();
-    return { publisher, lines, conflicts, [Symbol.asyncDispose]: () => publisher.stop() };
+    return { publisher, lines, conflicts, onNameSettled, [Symbol.asyncDispose]: () => publisher.stop() };
   }
 
   const published = (publisher: FleetPublisher) =>
@@ -185,6 +188,24 @@ describe.skipIf(skipUnless(['etcd'], needEtcdProcess())).concurrent('the fleet p
     expect(second.conflicts).toHaveLength(1);
   });
 
+  it('says from the first moment that another LB has its name, and when that is over', async () => {
+    await using first = start('j');
+    expect(first.publisher.nameProblem).toBe('the name of this LB has not been claimed yet');
+    await published(first.publisher);
+    expect(first.publisher.nameProblem).toBeNull();
+    expect(first.onNameSettled).toHaveBeenCalledOnce();
+    await using second = start('j', { boot: 'of another host' });
+    await until('waiting', 2_000, () => second.publisher.status.state === 'waiting');
+    expect(second.publisher.nameProblem).toMatch(/^the name j is held by another LB /);
+    await until('the conflict', 10_000, () => second.conflicts.length > 0);
+    expect(second.publisher.nameProblem).toMatch(/which is alive/);
+    expect(second.onNameSettled).not.toHaveBeenCalled();
+    await first.publisher.stop();
+    await published(second.publisher);
+    expect(second.publisher.nameProblem).toBeNull();
+    expect(second.onNameSettled).toHaveBeenCalledOnce();
+  });
+
   it('waits for the lease of its own earlier life to end, and says so', async () => {
     await using earlier = start('h');
     await published(earlier.publisher);
@@ -192,6 +213,7 @@ describe.skipIf(skipUnless(['etcd'], needEtcdProcess())).concurrent('the fleet p
     await using lb = start('h');
     const { publisher, lines, conflicts } = lb;
     await until('waiting', 2_000, () => publisher.status.state === 'waiting');
+    expect(publisher.nameProblem).toBeNull();
     await published(publisher);
     expect(conflicts).toEqual([]);
     expect(lines.some(({ msg }) => /waiting for the lease/.test(`${msg}`))).toBe(true);
@@ -213,7 +235,14 @@ describe.skipIf(skipUnless(['etcd'], needEtcdProcess())).concurrent('the fleet p
   function start(endpoint: string, ttlSeconds = 2) {
     const { log, lines } = recordingLogger();
     const keys = new EtcdLeasedKeys({ endpoints: [endpoint], log });
-    const publisher = new FleetPublisher({ lb: 'a', keys, log, ttlSeconds, onConflict: () => undefined });
+    const publisher = new FleetPublisher({
+      lb: 'a',
+      keys,
+      log,
+      ttlSeconds,
+      onConflict: () => undefined,
+      onNameSettled: () => undefined,
+    });
     publisher.start();
     return { publisher, lines, [Symbol.asyncDispose]: () => publisher.stop() };
   }
@@ -230,6 +259,7 @@ describe.skipIf(skipUnless(['etcd'], needEtcdProcess())).concurrent('the fleet p
     lb.publisher.setObservations(new Map([[realKey('web', '10.0.0.1'), 'up']]));
     await until('waiting', 3_000, () => lb.publisher.status.state === 'waiting');
     expect(lb.publisher.status).toMatchObject({ reason: `etcd at ${server.endpoint}: connection refused` });
+    expect(lb.publisher.nameProblem).toBeNull();
     await sleep(2_500);
     expect(lb.lines.filter(({ level }) => Number(level) >= 40)).toHaveLength(1);
     await server.boot();
