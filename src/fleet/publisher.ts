@@ -18,6 +18,8 @@ const EXPIRY_SLACK_MS = 2_000;
 const STOP_MS = 3_000;
 const BACKOFF_FIRST_MS = 100;
 const BACKOFF_MAX_MS = 2_000;
+/** No JSON text, so that it differs from everything that is wanted. */
+const UNKNOWN = '';
 const UNCLAIMED = 'the name of this LB has not been claimed yet';
 
 /** What an LB says about itself; instance, host, boot and start time are added. */
@@ -221,6 +223,8 @@ export class FleetPublisher {
           }
         }
       } catch (error) {
+        // It may have been written all the same.
+        for (const key of changes.keys()) written.set(key, UNKNOWN);
         if (lost === null) {
           this.#failed(error);
           await this.#pause(backoffMs(failures++, BACKOFF_FIRST_MS, BACKOFF_MAX_MS, Math.random()));

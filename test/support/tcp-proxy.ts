@@ -54,6 +54,13 @@ export class TcpProxy implements AsyncDisposable {
     }
   }
 
+  /** Passes on what clients say, and nothing that the server says on the connections of the moment. */
+  mute(): void {
+    for (const [, server] of this.#pairs) {
+      server.pause();
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.cut();
     this.#server.close();

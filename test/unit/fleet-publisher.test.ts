@@ -9,6 +9,7 @@ import { needEtcdProcess } from '../support/etcd.ts';
 import { EtcdProcess } from '../support/etcd-process.ts';
 import { skipUnless } from '../support/require.ts';
 import { recordingLogger } from '../support/source-recorder.ts';
+import { TcpProxy } from '../support/tcp-proxy.ts';
 import { until } from '../support/until.ts';
 
 const info = {
@@ -288,6 +289,25 @@ describe.skipIf(skipUnless(['etcd'], needEtcdProcess())).concurrent('the fleet p
     expect(await info()).toContain('"old"');
     await until('the new value in the restored store', 8_000, async () => (await info()).includes('"new"'));
     expect(lb.lines.some(({ reason }) => reason === 'the store was restored or rebuilt')).toBe(true);
+  });
+
+  it('writes again what may have been written by a request that had no answer', async () => {
+    await using server = await EtcdProcess.start();
+    await using proxy = await TcpProxy.start(server.endpoint);
+    await using lb = start(proxy.endpoint, 20);
+    const { publisher } = lb;
+    const web = new Map([[realKey('web', '10.0.0.1'), 'up' as const]]);
+    const dns = new Map([[realKey('dns', '10.0.0.2'), 'up' as const]]);
+    publisher.setObservations(web);
+    await until('published', 5_000, () => publisher.status.state === 'published');
+    const keys = async () => (await read(server)).map((key) => key.split('/').at(-1));
+    proxy.mute();
+    publisher.setObservations(dns);
+    await until('it is written', 5_000, async () => (await keys()).includes('dns'));
+    publisher.setObservations(web);
+    proxy.cut();
+    await until('what was wanted before is there', 10_000, async () => (await keys()).includes('web'));
+    expect(await keys()).toEqual(['info', 'web']);
   });
 
   it('stops in bounded time while the server is frozen', async () => {
