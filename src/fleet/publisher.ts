@@ -10,6 +10,7 @@ import { type Digests, noDigests } from '../core/state-digest.ts';
 import { claimName } from './claim.ts';
 import type { Lease, LeasedKeys } from './leased-keys.ts';
 import { packObservations } from './observations.ts';
+import { packRejections } from './rejections.ts';
 
 const DEFAULT_TTL_SECONDS = 10;
 /** The store may be this late in noticing that a lease has run out. */
@@ -116,9 +117,9 @@ export class FleetPublisher {
     }
   }
 
-  /** What this LB refuses of the desired state; there is no key when it refuses nothing. */
+  /** What this LB refuses of the desired state, as far as one value can hold it; there is no key when that is nothing. */
   setRejected(rejected: readonly Rejection[]): void {
-    this.#set('rejected', rejected.length === 0 ? null : JSON.stringify(rejected));
+    this.#set('rejected', packRejections(rejected));
   }
 
   /**

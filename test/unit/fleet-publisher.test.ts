@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { readFleet } from '../../src/cli/fleet-state.ts';
+import { rejectedView } from '../../src/cli/get-views.ts';
 import type { PilotfishError } from '../../src/core/errors.ts';
 import { realKey } from '../../src/core/model.ts';
 import { FleetPublisher } from '../../src/fleet/publisher.ts';
@@ -7,6 +9,7 @@ import { EtcdLeasedKeys } from '../../src/sync/etcd-lease.ts';
 import { EtcdStore } from '../../src/sync/etcd-store.ts';
 import { needEtcdProcess } from '../support/etcd.ts';
 import { EtcdProcess } from '../support/etcd-process.ts';
+import { snapshot } from '../support/model.ts';
 import { skipUnless } from '../support/require.ts';
 import { recordingLogger } from '../support/source-recorder.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
@@ -146,6 +149,27 @@ describe.skipIf(skipUnless(['etcd'], needEtcdProcess())).concurrent('the fleet p
     publisher.setObservations(new Map(Array.from({ length: 300 }, (_, i) => [realKey(`p${i}`, '10.0.0.1'), 'up'])));
     await published(publisher);
     expect((await keysOf('d')).size).toBe(301);
+  });
+
+  it('publishes of a great many rejections the first ones and how many more there are', async () => {
+    await using lb = start('k');
+    const { publisher } = lb;
+    const rejected = Array.from({ length: 30_000 }, (_, i) => ({
+      path: `desired/vips/v${String(i).padStart(5, '0')}: port`,
+      value: '70000',
+      message: 'is no port',
+      fix: 'write a number from 1 to 65535',
+      keptLastGood: false,
+    }));
+    publisher.setRejected(rejected);
+    await published(publisher);
+    const keys = await keysOf('k');
+    const fleet = readFleet(new Map([...keys].map(([key, value]) => [`fleet/k/${key}`, value])));
+    const { rows } = rejectedView(snapshot([]), fleet);
+    expect(fleet.unreadable).toEqual([]);
+    expect(rows.length).toBeGreaterThan(1_000);
+    expect(rows[0]?.[0]).toBe(rejected[0]?.path);
+    expect(rows.at(-1)?.[0]).toBe(`… and ${30_000 - rows.length + 1} more`);
   });
 
   it('publishes everything anew when its lease was revoked', async () => {
