@@ -10,10 +10,12 @@ const answers = new Set<StoreFailure>(['lease-lost', 'conflict', 'forbidden', 'c
 export const isAnswer = (error: unknown): boolean =>
   error instanceof PilotfishError && 'kind' in error && answers.has(error.kind as StoreFailure);
 
-/** For single requests: one client at a time, made when first needed and anew after a failure. */
+/** For single requests: one client at a time, made when first needed and after a failure anew, at the next endpoint. */
 export class EtcdClients {
   readonly #options: EtcdOptions;
   readonly #closing = new AbortController();
+  /** Counts endpoints that failed, so that one that swallows everything costs the time of one request and no more. */
+  #next = 0;
   #serving: EtcdClient | null = null;
   #connecting: Promise<EtcdClient> | null = null;
 
@@ -33,7 +35,10 @@ export class EtcdClients {
       return await request(client);
     } catch (error) {
       if (!isAnswer(error)) {
-        this.#serving = this.#serving === client ? null : this.#serving;
+        if (this.#serving === client) {
+          this.#serving = null;
+          this.#next++;
+        }
         client.close();
       }
       throw error;
@@ -57,11 +62,13 @@ export class EtcdClients {
   }
 
   async #firstServing(): Promise<EtcdClient> {
+    const { endpoints } = this.#options;
     const probe = Buffer.from(`${prefixOf(this.#options)}desired/`);
     let failure = new PilotfishError('PF_CONFIG', 'etcd has no endpoints: endpoints is []', {
       fix: 'List at least one, for example 127.0.0.1:2379.',
     });
-    for (const endpoint of this.#options.endpoints) {
+    for (let tried = 0; tried < endpoints.length; tried++) {
+      const endpoint = endpoints[this.#next % endpoints.length]!;
       let client: EtcdClient | undefined;
       try {
         client = await EtcdClient.connect(endpoint, this.#options, this.#closing.signal);
@@ -75,6 +82,7 @@ export class EtcdClients {
         }
         client?.close();
         failure = reason;
+        this.#next++;
       }
     }
     throw failure;

@@ -9,6 +9,8 @@ export class TcpProxy implements AsyncDisposable {
   readonly #pairs = new Set<readonly [Socket, Socket]>();
   /** Called with each piece that the server sends; may cut. */
   onServerData: ((total: number) => void) | undefined;
+  /** Connections that came. */
+  accepted = 0;
   #fromServer = 0;
   #frozen = false;
   /** True: new connections are closed at once, as if nobody listened. */
@@ -27,6 +29,7 @@ export class TcpProxy implements AsyncDisposable {
     this.endpoint = `127.0.0.1:${(server.address() as AddressInfo).port}`;
     const [host, port] = target.split(':') as [string, string];
     server.on('connection', (client) => {
+      this.accepted++;
       if (this.refusing) {
         client.resetAndDestroy();
       } else {

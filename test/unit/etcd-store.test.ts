@@ -4,6 +4,7 @@ import { EtcdStore } from '../../src/sync/etcd-store.ts';
 import type { EtcdServer } from '../support/etcd.ts';
 import { needEtcd, startEtcd } from '../support/etcd.ts';
 import { skipUnless } from '../support/require.ts';
+import { TcpProxy } from '../support/tcp-proxy.ts';
 
 const failure = (promise: Promise<unknown>): Promise<PilotfishError> =>
   promise.then(
@@ -106,6 +107,18 @@ describe.skipIf(skipUnless(['etcd'], needEtcd()))('the etcd store', () => {
   it('says that a host name does not resolve', async () => {
     const error = await failure(open('/g', ['no-such-host.invalid:2379']).list('desired/'));
     expect(error.message).toMatch(/^etcd at no-such-host\.invalid:2379: the host name does not resolve$/);
+  });
+
+  it('does not ask an endpoint again that has just failed, but the next one', async () => {
+    await using frozen = await TcpProxy.start(server.endpoint);
+    const store = open('/k', [frozen.endpoint, server.endpoint]);
+    await store.list('desired/');
+    const before = frozen.accepted;
+    expect(before).toBeGreaterThan(0);
+    frozen.freeze();
+    expect((await failure(store.list('desired/'))).message).toMatch(/no answer in time$/);
+    await store.list('desired/');
+    expect(frozen.accepted).toBe(before);
   });
 
   it('asks for an endpoint when there is none', async () => {
