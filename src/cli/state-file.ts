@@ -3,7 +3,8 @@ import { PilotfishError } from '../core/errors.ts';
 import { describeProblem } from '../core/mistake.ts';
 import type { Rejection, Revision, Snapshot } from '../core/model.ts';
 import { parseState } from '../core/parse-state.ts';
-import { keysFromTree, placeInFile, type TreeKeys } from '../core/tree.ts';
+import { placeInFile, type TreeKeys } from '../core/tree.ts';
+import { treeOfStateFile } from '../sync/file-state.ts';
 import { parseYaml, readYamlFile } from '../yaml-file.ts';
 import { counted } from './output.ts';
 
@@ -12,11 +13,11 @@ export const fileRevision: Revision = { generation: 'file', number: 0 };
 
 /**
  * @param path `-` is the standard input
- * @throws PilotfishError PF_STATE when it cannot be read or is not YAML
+ * @throws PilotfishError PF_STATE when it cannot be read, is not YAML or is empty
  */
 export async function readStateFile(path: string): Promise<TreeKeys> {
   const tree = path === '-' ? parseYaml(await text(process.stdin), path, 'PF_STATE') : readYamlFile(path, 'PF_STATE');
-  return keysFromTree(tree);
+  return treeOfStateFile(tree, path);
 }
 
 /**

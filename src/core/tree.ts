@@ -31,12 +31,11 @@ class TreeReader implements TreeKeys {
   listsOverrides = false;
 
   tree(tree: unknown): void {
-    // An empty file is null in YAML, and so is a section with nothing under it.
-    if (tree !== null && !isRecord(tree)) {
+    if (!isRecord(tree)) {
       this.#unclear('', tree, 'must be an object', `write the sections ${sections.join(', ')}`);
       return;
     }
-    for (const [section, content] of Object.entries(tree ?? {})) this.#section(section, content ?? {});
+    for (const [section, content] of Object.entries(tree)) this.#section(section, content);
   }
 
   #section(section: string, content: unknown): void {
@@ -53,7 +52,7 @@ class TreeReader implements TreeKeys {
       case 'overrides':
         this.listsOverrides = true;
         this.#named([section], content, (pool, reals) =>
-          this.#named([section, pool], reals ?? {}, (id, override) =>
+          this.#named([section, pool], reals, (id, override) =>
             this.keys.set(keyNames.override(pool, id), JSON.stringify(override)),
           ),
         );
@@ -85,13 +84,18 @@ class TreeReader implements TreeKeys {
     const separable = reals === null || (isRecord(reals) && !isConsulQuery(reals));
     this.keys.set(keyNames.pool(name), JSON.stringify(separable ? rest : pool));
     if (separable)
-      this.#named(['pools', name, 'reals'], reals ?? {}, (id, real) =>
+      this.#named(['pools', name, 'reals'], reals, (id, real) =>
         this.keys.set(keyNames.real(name, id), JSON.stringify(real)),
       );
   }
 
   #named(path: readonly string[], content: unknown, each: (name: string, value: unknown) => void): void {
     const place = path.join('.');
+    // YAML has null there. What wrote the file may have died at this point, and then it does not say that there are none.
+    if (content === null) {
+      this.#unclear(place, content, 'has nothing under it', `write ${path.at(-1)}: {} if there shall be none`);
+      return;
+    }
     if (!isRecord(content)) {
       this.#unclear(place, content, 'must be an object', 'write names, each with its fields');
       return;

@@ -98,6 +98,23 @@ describe.skipIf(skipUnless(['etcd'], needEtcd()))('commands on a store', () => {
       expect(await stored()).not.toHaveProperty(['desired/vips/old']);
     });
 
+    it.each([
+      ['nothing', '', ' is empty\n  fix: write {} if there shall be no VIPs and no pools'],
+      [
+        'a section without a list',
+        'vips:\n',
+        ':\n  vips: has nothing under it (found null)\n    fix: write vips: {} if',
+      ],
+    ])('takes a file of %s not for one that has no VIPs', async (_what, content, text) => {
+      await apply(state);
+      const { code, stderr } = await apply(content, '--prune');
+      expect(code).toBe(2);
+      expect(stderr).toContain(text);
+      expect(await stored()).toEqual(applied);
+      expect((await apply('{}', '--prune')).code).toBe(0);
+      expect(await stored()).toEqual({});
+    });
+
     it('tells programs the same', async () => {
       await apply(state);
       const { stdout } = await apply(state.replace('30%', '40%'), '-o', 'json');

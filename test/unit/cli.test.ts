@@ -158,6 +158,15 @@ describe('check', () => {
     );
   });
 
+  it.each(['', '# written by a machine\n', '---\n'])('refuses a file that says nothing: %j', async (content) => {
+    const path = await file('nothing.yaml', content);
+    expect(await pilotfish(['check', '-f', path])).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: `PF_STATE: ${path} is empty\n  fix: write {} if there shall be no VIPs and no pools\n`,
+    });
+  });
+
   it('names the line of a syntax error', async () => {
     const path = await file('syntax.yaml', 'vips:\n  a: {port: 1\n  b: {}\n');
     const { code, stderr } = await pilotfish(['check', '-f', path]);

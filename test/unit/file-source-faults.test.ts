@@ -42,6 +42,7 @@ describe('a file that cannot be used changes nothing', () => {
     ['a text', 'no such page', /is not a desired state: it must be an object \(found "no such page"\)$/],
     ['nothing', '', /state\.yaml is empty$/],
     ['only remarks', '# written by hand\n', /state\.yaml is empty$/],
+    ['a section without a list', 'pools: {}\nvips:\n', /: vips has nothing under it \(found null\)$/],
     ['an alias inside of itself', 'vips: &a {x: *a}\n', /cannot be unfolded: Converting circular structure to JSON$/],
     [
       'something far too large',

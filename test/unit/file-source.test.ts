@@ -46,7 +46,7 @@ describe('the file source reads', () => {
     expect(recorder.last?.keys.size).toBe(1);
   });
 
-  it.each(['{}', 'vips:\npools:\n', '{"vips": {}}'])('%j as the wish for nothing at all', async (content) => {
+  it.each(['{}', 'vips: {}\npools: {}\n', '{"vips": {}}'])('%j as the wish for nothing at all', async (content) => {
     await using file = await StateFile.make();
     await file.write(content);
     const { recorder } = file.watch();

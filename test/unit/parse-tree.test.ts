@@ -26,10 +26,10 @@ describe('keysFromTree', () => {
   });
 
   it('knows which pools list their reals and whether overrides are spoken about', () => {
-    const tree = keysFromTree({ pools: { a: { reals: {} }, b: {}, c: { reals: null } } });
-    expect([...tree.listsRealsOf]).toEqual(['a', 'c']);
+    const tree = keysFromTree({ pools: { a: { reals: {} }, b: {} } });
+    expect([...tree.listsRealsOf]).toEqual(['a']);
     expect(tree.listsOverrides).toBe(false);
-    expect(keysFromTree({ overrides: null }).listsOverrides).toBe(true);
+    expect(keysFromTree({ overrides: {} }).listsOverrides).toBe(true);
   });
 
   it('leaves reals that are no list of names in the pool, for its parser to judge', () => {
@@ -43,9 +43,26 @@ describe('keysFromTree', () => {
     });
   });
 
-  it.each([null, {}, { vips: null, pools: {} }])('takes %j as no keys', (tree) => {
+  it.each([{}, { vips: {}, pools: {} }])('takes %j as no keys', (tree) => {
     expect(keysOf(tree)).toEqual({});
     expect(keysFromTree(tree).problems).toEqual([]);
+  });
+
+  it.each([
+    [{ vips: null, pools: {} }, 'vips', 'vips'],
+    [{ pools: null }, 'pools', 'pools'],
+    [{ pools: { a: { reals: null } } }, 'pools.a.reals', 'reals'],
+    [{ overrides: null }, 'overrides', 'overrides'],
+    [{ overrides: { a: null } }, 'overrides.a', 'a'],
+  ])('does not take what has nothing under it for a list of none: %j', (tree, field, name) => {
+    const { unclear } = keysFromTree(tree);
+    const fix = `write ${name}: {} if there shall be none`;
+    expect(unclear).toEqual([{ field, value: 'null', message: 'has nothing under it', fix }]);
+  });
+
+  it('leaves settings with nothing under them to their parser', () => {
+    const { problems, keys } = keysFromTree({ settings: null });
+    expect([problems, [...keys]]).toEqual([[], [['desired/settings', 'null']]]);
   });
 
   it.each([
