@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { type AnnounceConfig, announceSchema } from './announce/settings.ts';
 import { maybe, readInterface, readPath } from './config-fields.ts';
+import { shownOfConfig } from './config-secrets.ts';
 import { defaultSource, type SourceConfig, sourceSchema } from './config-source.ts';
 import { defaultLimits, type StateLimits } from './core/admission.ts';
 import type { TunnelEnd } from './core/data-plane.ts';
@@ -170,15 +171,13 @@ function invalid(path: string, lines: readonly string[]): PilotfishError {
  */
 export function parseConfig(tree: unknown, path: string): AgentConfig {
   const result = configSchema.safeParse(tree);
-  if (!result.success) {
-    const secret = (place: string): boolean => place.endsWith('.password');
+  if (!result.success)
     throw invalid(
       path,
-      problemsOf(result.error, tree).map(({ field: place, value, ...rest }) =>
-        describeProblem({ place, value: secret(place) ? 'a secret' : value, ...rest }),
+      problemsOf(result.error, tree, shownOfConfig).map(({ field: place, ...rest }) =>
+        describeProblem({ place, ...rest }),
       ),
     );
-  }
   const { name: given, flowCache, announce, ...config } = result.data;
   const name = readName(given ?? hostname());
   if (name instanceof Mistake)

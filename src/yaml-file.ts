@@ -1,5 +1,16 @@
 import { readFileSync } from 'node:fs';
-import { type Document, isScalar, LineCounter, parseDocument, visit, type YAMLError, YAMLParseError } from 'yaml';
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  LineCounter,
+  parseDocument,
+  visit,
+  type YAMLError,
+  type YAMLMap,
+  YAMLParseError,
+} from 'yaml';
 import { type ErrorCode, messageOf, PilotfishError } from './core/errors.ts';
 
 function describeSyntax(error: YAMLError): string {
@@ -9,28 +20,40 @@ function describeSyntax(error: YAMLError): string {
   return at === undefined ? message : `line ${at.line}, column ${at.col}: ${message}`;
 }
 
-/**
- * The library’s own check compares each key with all others of its map: seconds where a pool has thousands of reals.
- * This one also takes `1` and `"1"` for the same key, since they are one in what is made of the file.
- */
-function repeatedKeys(document: Document, lines: LineCounter): YAMLError[] {
+/** What the library passes over, or says too late or too slowly. */
+function furtherErrors(document: Document, lines: LineCounter): YAMLError[] {
   const errors: YAMLError[] = [];
+  const anchors = new Set<string>();
   visit(document, {
-    Map(_, { items }) {
-      const seen = new Set<string>();
-      for (const { key } of items) {
-        if (!isScalar(key)) continue;
-        const name = String(key.value);
-        if (seen.has(name)) errors.push(repeatedKey(key.range?.[0] ?? 0, lines));
-        seen.add(name);
-      }
+    Node(_, node) {
+      if (isMap(node)) errors.push(...keyErrors(node, lines));
+      // The library would name it, and it may be a password that starts with a star.
+      if (isAlias(node) && !anchors.has(node.source))
+        errors.push(errorAt(node.range?.[0] ?? 0, 'BAD_ALIAS', 'An alias has no anchor before it', lines));
+      if (!isAlias(node) && node.anchor !== undefined) anchors.add(node.anchor);
     },
   });
   return errors;
 }
 
-function repeatedKey(offset: number, lines: LineCounter): YAMLError {
-  const error = new YAMLParseError([offset, offset], 'DUPLICATE_KEY', 'Map keys must be unique');
+/**
+ * The library’s own check compares each key with all others of its map: seconds where a pool has thousands of reals.
+ * This one also takes `1` and `"1"` for the same key, since they are one in what is made of the file.
+ */
+function keyErrors({ items }: YAMLMap, lines: LineCounter): YAMLError[] {
+  const errors: YAMLError[] = [];
+  const seen = new Set<string>();
+  for (const { key } of items) {
+    if (!isScalar(key)) continue;
+    const name = String(key.value);
+    if (seen.has(name)) errors.push(errorAt(key.range?.[0] ?? 0, 'DUPLICATE_KEY', 'Map keys must be unique', lines));
+    seen.add(name);
+  }
+  return errors;
+}
+
+function errorAt(offset: number, code: YAMLError['code'], message: string, lines: LineCounter): YAMLError {
+  const error = new YAMLParseError([offset, offset], code, message);
   return Object.assign(error, { linePos: [lines.linePos(offset)] });
 }
 
@@ -42,7 +65,7 @@ function repeatedKey(offset: number, lines: LineCounter): YAMLError {
 export function parseYaml(text: string, path: string, code: ErrorCode): unknown {
   const lineCounter = new LineCounter();
   const document = parseDocument(text, { prettyErrors: true, lineCounter, uniqueKeys: false });
-  const errors = [...document.errors, ...repeatedKeys(document, lineCounter)].sort((a, b) => a.pos[0] - b.pos[0]);
+  const errors = [...document.errors, ...furtherErrors(document, lineCounter)].sort((a, b) => a.pos[0] - b.pos[0]);
   if (errors.length > 0)
     throw new PilotfishError(code, [`${path} is not YAML:`, ...errors.map(describeSyntax)].join('\n  '), {
       fix: 'mend the syntax at these places',

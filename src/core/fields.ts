@@ -114,11 +114,18 @@ function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
   return value;
 }
 
-/** Every mistake of a failed parse, with its place and the value found there. */
-export function problemsOf(error: z.ZodError, input: unknown): Problem[] {
+/**
+ * Every mistake of a failed parse, with its place and the value found there.
+ * @param show a value at a place in words
+ */
+export function problemsOf(
+  error: z.ZodError,
+  input: unknown,
+  show: (value: unknown, path: readonly PropertyKey[]) => string = shown,
+): Problem[] {
   return error.issues.map((issue) => {
     const { message, fix } = mistakeOf(issue);
-    return { field: fieldPath(issue.path), value: shown(valueAt(input, issue.path)), message, fix };
+    return { field: fieldPath(issue.path), value: show(valueAt(input, issue.path), issue.path), message, fix };
   });
 }
 

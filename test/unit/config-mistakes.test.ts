@@ -299,7 +299,34 @@ describe('mistakes in agent.yaml', () => {
     expect(message.split('\n')[0]).toBe('agent.yaml has 5 mistakes:');
   });
 
-  it('never show a password', () => {
-    expect(failure(etcd({ username: 'lb', password: 12_345 })).message).not.toContain('12345');
+  const source = { etcd: { endpoints: ['127.0.0.1:2379'], username: 'lb', password: 'hunter2' } };
+
+  it.each<[string, unknown]>([
+    ['that is a number', etcd({ username: 'lb', password: 72_762 })],
+    ['in a misspelt field', etcd({ username: 'lb', passwd: 'hunter2' })],
+    ['in a field of any name', etcd({ username: 'lb', pw: 'hunter2' })],
+    ['in a list of settings', { ...least, source: { etcd: [source.etcd] } }],
+    ['in a text of settings', { ...least, source: { etcd: 'password:hunter2' } }],
+    ['one level too high', { ...least, source: source.etcd }],
+    ['two levels too high', { ...least, ...source.etcd }],
+    ['in a section that is misplaced', { ...least, etcd: source.etcd }],
+    ['in a section that is misspelt', { ...least, sorce: source }],
+    ['of a later source', { ...least, source: { consul: { token: 'hunter2' } } }],
+    ['in an endpoint', etcd({ endpoints: ['https://lb:hunter2@etcd.example:2379'] })],
+    ['in an endpoint without a scheme', etcd({ endpoints: ['lb:hu@nter2hunter2@etcd.example:2379'] })],
+    ['in an endpoint elsewhere', { ...least, etdc: 'https://lb:hunter2@etcd.example:2379' }],
+    ['in place of its file', etcd({ username: 'lb', passwordFile: 'hunter2' })],
+    ['in place of the path of a key', etcd({ tls: { cert: '/c', key: '-----BEGIN hunter2' } })],
+    ['in an argument of a hook', { ...least, announce: { jion: ['bgp', '--auth', 'hunter2'] } }],
+    ['in a file that is not YAML', 'interface=eth0 password=hunter2'],
+  ])('never show a password %s', (_what, tree) => {
+    expect(failure(tree).message).not.toMatch(/hunter2|72762/);
+  });
+
+  it('show what else is wrong in an endpoint that has a password', () => {
+    expect(failure(etcd({ endpoints: ['https://lb:hunter2@etcd.example'] })).message).toContain(
+      'source.etcd.endpoints[0]: is not an endpoint (found "https://…@etcd.example")',
+    );
+    expect(failure(etcd({ endpoints: ['etcd'] })).message).toContain('(found "etcd")');
   });
 });

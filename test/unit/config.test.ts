@@ -195,6 +195,12 @@ describe('readConfig', () => {
     expect(() => parseYaml(text, 'agent.yaml', 'PF_CONFIG')).toThrow(`${place}: Map keys must be unique`);
   });
 
+  it('names the place of an alias of nothing, and not its name, which may be a password', () => {
+    expect(() => parseYaml('a: {b: &b 1}\nc: *b\npassword: *hunter2', 'agent.yaml', 'PF_CONFIG')).toThrow(
+      'agent.yaml is not YAML:\n  line 3, column 11: An alias has no anchor before it',
+    );
+  });
+
   it('refuses an alias inside of what it stands for', () => {
     expect(() => parseYaml('a: &a [*a]', 'agent.yaml', 'PF_CONFIG')).toThrow(/cannot be unfolded: [^\n]*$/);
   });
