@@ -1,8 +1,9 @@
 import { formatDuration } from '../core/duration.ts';
-import type { Check, Pool, Rejection, Snapshot, Vip } from '../core/model.ts';
+import type { Pool, Rejection, Snapshot, Vip } from '../core/model.ts';
 import { changedOptions } from '../core/vip-fields.ts';
 import { type FleetState, observationOf } from './fleet-state.ts';
 import type { Cell } from './output.ts';
+import { writtenCheck } from './written-check.ts';
 
 /** One answer of `pilotfish get`: as data for programs, and as a table for people. */
 export interface View {
@@ -31,20 +32,6 @@ export function vipsView({ vips }: Snapshot): View {
       vip.pool,
       options.get(vip) || null,
     ]),
-  };
-}
-
-/** As people write it in a state file. */
-function writtenCheck({ type, port, intervalMs, timeoutMs, fastIntervalMs, downIntervalMs, rise, fall }: Check) {
-  return {
-    type,
-    ...(port === null ? {} : { port }),
-    interval: formatDuration(intervalMs),
-    timeout: formatDuration(timeoutMs),
-    fastInterval: formatDuration(fastIntervalMs),
-    downInterval: formatDuration(downIntervalMs),
-    rise,
-    fall,
   };
 }
 
