@@ -38,7 +38,8 @@ function furtherErrors(document: Document, lines: LineCounter): YAMLError[] {
 
 /**
  * The library’s own check compares each key with all others of its map: seconds where a pool has thousands of reals.
- * This one also takes `1` and `"1"` for the same key, since they are one in what is made of the file.
+ * This one also takes `1` and `"1"` for the same key, since they are one in what is made of the file; and it refuses keys
+ * such as `007`, which would be another name there than it is to whoever reads the file.
  */
 function keyErrors({ items }: YAMLMap, lines: LineCounter): YAMLError[] {
   const errors: YAMLError[] = [];
@@ -46,7 +47,12 @@ function keyErrors({ items }: YAMLMap, lines: LineCounter): YAMLError[] {
   for (const { key } of items) {
     if (!isScalar(key)) continue;
     const name = String(key.value);
-    if (seen.has(name)) errors.push(errorAt(key.range?.[0] ?? 0, 'DUPLICATE_KEY', 'Map keys must be unique', lines));
+    const at = key.range?.[0] ?? 0;
+    if (typeof key.value !== 'string' && key.source !== name) {
+      const message = `The key ${key.source} would become ${name}: write it in quotes`;
+      errors.push(errorAt(at, 'NON_STRING_KEY', message, lines));
+    }
+    if (seen.has(name)) errors.push(errorAt(at, 'DUPLICATE_KEY', 'Map keys must be unique', lines));
     seen.add(name);
   }
   return errors;

@@ -195,6 +195,25 @@ describe('readConfig', () => {
     expect(() => parseYaml(text, 'agent.yaml', 'PF_CONFIG')).toThrow(`${place}: Map keys must be unique`);
   });
 
+  it.each([
+    ['007', '7'],
+    ['0x10', '16'],
+    ['1.10', '1.1'],
+    ['12345678901234567890', '12345678901234567000'],
+    ['True', 'true'],
+    ['~', 'null'],
+  ])('refuses the key %s, which would become another name', (key, name) => {
+    const message = `line 2, column 3: The key ${key} would become ${name}: write it in quotes`;
+    expect(() => parseYaml(`web:\n  ${key}: {}\n`, 'state.yaml', 'PF_STATE')).toThrow(message);
+    expect(parseYaml(`web:\n  "${key}": {}\n`, 'state.yaml', 'PF_STATE')).toEqual({ web: { [key]: {} } });
+  });
+
+  it('takes keys that are the same without quotes', () => {
+    const tree = { '1': 1, '42': 1, '1.5': 1, '10.0.0.1': 1, true: 1, '1_0': 1 };
+    const text = Object.keys(tree).map((key) => `${key}: 1\n`);
+    expect(parseYaml(text.join(''), 'state.yaml', 'PF_STATE')).toEqual(tree);
+  });
+
   it('names the place of an alias of nothing, and not its name, which may be a password', () => {
     expect(() => parseYaml('a: {b: &b 1}\nc: *b\npassword: *hunter2', 'agent.yaml', 'PF_CONFIG')).toThrow(
       'agent.yaml is not YAML:\n  line 3, column 11: An alias has no anchor before it',
