@@ -2,7 +2,7 @@ import type { Revision } from '../core/model.ts';
 import type { EtcdClient, EtcdOptions, StorePoint } from './etcd-client.ts';
 import { pointOf, prefixOf } from './etcd-client.ts';
 import { EtcdClients } from './etcd-clients.ts';
-import { StoreError } from './etcd-errors.ts';
+import { StoreError, type StoreFailure } from './etcd-errors.ts';
 import { listPrefix } from './etcd-list.ts';
 import type { Step } from './etcd-txn.ts';
 import { chunks, operations } from './etcd-txn.ts';
@@ -44,7 +44,8 @@ export class EtcdStore {
    * @param guard refuse to overwrite or delete any key that somebody changed after this revision; a key that somebody
    * deleted since is not noticed
    * @returns the revision after the last write; null when there was nothing to write
-   * @throws StoreError (PF_STORE), of kind `conflict` when the guard failed; its message says how much was written
+   * @throws StoreError (PF_STORE), of kind `conflict` when the guard failed; its message says how much was written, and
+   * how much may be
    */
   async apply(changes: StoreChanges, guard?: Revision): Promise<Revision | null> {
     const step = (key: string, value: string | null): Step => ({ key: Buffer.from(this.#prefix + key), value });
@@ -56,17 +57,16 @@ export class EtcdStore {
     let written = 0;
     let point: StorePoint | null = null;
     for (const chunk of chunks(steps)) {
-      const reached = await this.#clients.use((client) => write(client, chunk, guard));
-      if (reached.conflictAt !== null) {
-        const reason = `a key was changed by somebody else after revision ${guard?.number}`;
-        throw new StoreError(
-          'conflict',
-          reached.conflictAt,
-          `${reason}; ${written} of ${steps.length} changes are written`,
-        );
+      let sent = 0;
+      try {
+        point = await this.#clients.use((client) => {
+          sent = chunk.length;
+          return write(client, chunk, guard);
+        });
+      } catch (error) {
+        throw error instanceof StoreError ? withProgress(error, written, sent, steps.length) : error;
       }
       written += chunk.length;
-      point = reached.point;
     }
     return point === null ? null : revisionOf(point);
   }
@@ -77,12 +77,8 @@ export class EtcdStore {
   }
 }
 
-/** `conflictAt` names the endpoint when the guard did not hold and nothing was written. */
-async function write(
-  client: EtcdClient,
-  chunk: readonly Step[],
-  guard: Revision | undefined,
-): Promise<{ point: StorePoint; conflictAt: string | null }> {
+/** @throws StoreError of kind `conflict` when the guard did not hold and nothing was written */
+async function write(client: EtcdClient, chunk: readonly Step[], guard: Revision | undefined): Promise<StorePoint> {
   const answer = await client.txn({
     compare:
       guard === undefined
@@ -90,7 +86,21 @@ async function write(
         : chunk.map(({ key }) => ({ key, target: 'Mod', result: 'Less', mod_revision: guard.number + 1 })),
     success: operations(chunk),
   });
-  return { point: pointOf(answer.header), conflictAt: answer.succeeded ? null : client.endpoint };
+  if (answer.succeeded) return pointOf(answer.header);
+  const reason = `a key was changed by somebody else after revision ${guard?.number}`;
+  throw new StoreError('conflict', client.endpoint, reason);
+}
+
+/** After these a request that was sent may have been carried out all the same. */
+const unknownOutcomes = new Set<StoreFailure>(['unreachable', 'timeout', 'no-leader', 'closed', 'other']);
+
+/** @param sent changes of the transaction that failed; 0 when there was no connection to send it by */
+function withProgress(error: StoreError, written: number, sent: number, all: number): StoreError {
+  const possible = unknownOutcomes.has(error.kind) ? sent : 0;
+  if (written + possible === 0) return error;
+  const more = possible === 0 ? '' : `, the next ${possible} may be`;
+  const progress = `${written} of ${all} changes are written${more}: run it again to finish`;
+  return new StoreError(error.kind, error.endpoint, `${error.reason}; ${progress}`, error);
 }
 
 const revisionOf = ({ clusterId, revision }: StorePoint): Revision => ({ generation: clusterId, number: revision });

@@ -83,11 +83,61 @@ describe.skipIf(skipUnless(['etcd'], needEtcd()))('the etcd store', () => {
     const put = new Map(Array.from({ length: 128 }, (_, i): [string, string] => [`desired/vips/a${i}`, '']));
     const error = await failure(store.apply({ put: put.set('desired/vips/z', 'ours'), delete: [] }, revision));
     expect(error.code).toBe('PF_STORE');
-    expect(error.message).toContain(`after revision ${revision.number}; 128 of 129 changes are written`);
+    expect(error.message).toContain(
+      `after revision ${revision.number}; 128 of 129 changes are written: run it again to finish`,
+    );
     expect((await store.list('desired/vips/z')).keys.get('desired/vips/z')).toBe('theirs');
     const now = (await store.list('desired/')).revision;
     await store.apply({ put: new Map([['desired/vips/z', 'ours']]), delete: ['desired/vips/a1'] }, now);
     expect((await store.list('desired/vips/z')).keys.get('desired/vips/z')).toBe('ours');
+  });
+
+  it('says that nothing is written when a key was changed before the first step', async () => {
+    const store = open('/k');
+    await store.apply({ put: new Map([['desired/vips/z', '1']]), delete: [] });
+    const { revision } = await store.list('desired/');
+    await server.ctl('put', '/k/desired/vips/z', 'theirs');
+    const put = new Map([['desired/vips/z', 'ours']]);
+    const error = await failure(store.apply({ put, delete: [] }, revision));
+    expect(error.message).toMatch(/a key was changed by somebody else after revision \d+$/);
+  });
+
+  it('says how far it came, and how far it may have come, wherever the connection is lost, and finishes when run again', async () => {
+    await using proxy = await TcpProxy.start(server.endpoint);
+    const put = new Map(Array.from({ length: 300 }, (_, i): [string, string] => [`desired/vips/v${i}`, '1']));
+    const told: number[] = [];
+    for (let pieces = 1; pieces <= 10; pieces++) {
+      const prefix = `/l${pieces}`;
+      const store = open(prefix, [proxy.endpoint]);
+      await store.list('desired/');
+      let left = pieces;
+      proxy.onServerData = () => {
+        left--;
+        if (left === 0) proxy.cut();
+      };
+      const error = await store.apply({ put, delete: [] }).catch((thrown: PilotfishError) => thrown);
+      proxy.onServerData = undefined;
+      if (!(error instanceof Error)) continue;
+      const [, written = '', possible] =
+        /; (\d+) of 300 changes are written, the next (\d+) may be: run it again to finish$/.exec(error.message) ?? [];
+      const reader = open(prefix);
+      const { size } = (await reader.list('desired/')).keys;
+      expect([Number(written), Number(written) + Number(possible)]).toContain(size);
+      told.push(Number(written));
+      await store.apply({ put, delete: [] });
+      expect((await reader.list('desired/')).keys.size).toBe(300);
+    }
+    expect(told).toContain(0);
+    expect(told).toContain(128);
+  });
+
+  it('counts no change of a step that was refused, or that could not be sent', async () => {
+    const put = new Map(Array.from({ length: 128 }, (_, i): [string, string] => [`desired/vips/a${i}`, '']));
+    put.set('desired/vips/z', 'x'.repeat(3_000_000));
+    const refused = await failure(open('/m').apply({ put, delete: [] }));
+    expect(refused.message).toMatch(/than the store takes; 128 of 129 changes are written: run it again to finish$/);
+    const unsent = await failure(open('/m', ['no-such-host.invalid:2379']).apply({ put, delete: [] }));
+    expect(unsent.message).toMatch(/the host name does not resolve$/);
   });
 
   it('takes the next endpoint when the first is down', async () => {
