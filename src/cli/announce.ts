@@ -6,6 +6,7 @@ import { type AgentConfig, readConfig } from '../config.ts';
 import { PilotfishError } from '../core/errors.ts';
 import { readPinnedForwarded } from '../dataplane/pinned-counters.ts';
 import { fetchState } from './agent-client.ts';
+import { refuseShortWait } from './options.ts';
 import { counted } from './output.ts';
 
 export interface LeaveOptions {
@@ -20,8 +21,8 @@ export interface JoinOptions {
   readonly force?: boolean;
 }
 
-/** No packet for this long: the routers have taken it in. */
-const STILL_MS = 2_000;
+/** Seconds. No packet for this long: the routers have taken it in. */
+const STILL = 2;
 const POLL_MS = 100;
 
 function hooksOf({ announce }: AgentConfig, path: string): AnnounceConfig {
@@ -37,7 +38,7 @@ async function waitUntilStill({ name, pinDir }: AgentConfig, timeoutSeconds: num
   let last = readPinnedForwarded(pinDir);
   let changedAt = performance.now();
   let late = 0n;
-  while (performance.now() - changedAt < STILL_MS) {
+  while (performance.now() - changedAt < STILL * 1_000) {
     if (performance.now() > end) {
       throw new PilotfishError(
         'PF_ANNOUNCE',
@@ -58,9 +59,10 @@ async function waitUntilStill({ name, pinDir }: AgentConfig, timeoutSeconds: num
 
 /**
  * Takes this LB out of the routers' paths until `pilotfish join`. It goes on forwarding what still comes.
- * @throws PilotfishError PF_CONFIG, PF_ANNOUNCE
+ * @throws PilotfishError PF_USAGE, PF_CONFIG, PF_ANNOUNCE
  */
 export async function runLeave(options: LeaveOptions): Promise<number> {
+  if (options.wait === true) refuseShortWait(options.timeout, STILL);
   const config = readConfig(options.config);
   const hooks = hooksOf(config, options.config);
   const mark = new LeftMark(config.stateDir, config.name);

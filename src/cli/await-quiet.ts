@@ -3,6 +3,8 @@ import type { AgentState, RealState } from '../agent-state.ts';
 import { fetchState } from './agent-client.ts';
 
 const POLL_MS = 250;
+/** Near the end of the time an agent that works still has long enough for its answer. */
+const LEAST_ANSWER_MS = 1_000;
 
 export interface QuietOptions {
   readonly socket: string;
@@ -31,7 +33,7 @@ export async function awaitQuiet(
   let packets: number | null = null;
   let since = 0;
   for (;;) {
-    const state = await fetchState(socket);
+    const state = await fetchState(socket, Math.max(LEAST_ANSWER_MS, end - performance.now()));
     const now = performance.now();
     const real = realIn(state, pool, id);
     let unquiet: string;

@@ -9,7 +9,7 @@ import { EtcdStore } from '../sync/etcd-store.ts';
 import { fetchState } from './agent-client.ts';
 import { awaitQuiet } from './await-quiet.ts';
 import { defaultConfigPath } from './config-path.ts';
-import { etcdOptions, type StoreOptions } from './options.ts';
+import { etcdOptions, refuseShortWait, type StoreOptions } from './options.ts';
 import { exitCodes } from './report-error.ts';
 
 export interface DrainOptions extends StoreOptions {
@@ -113,6 +113,7 @@ export async function runDrain(text: string, options: DrainOptions): Promise<num
     console.log(await override(text, wanted, options));
     return exitCodes.done;
   }
+  refuseShortWait(options.timeout, options.quietFor);
   const socket = options.socket ?? readConfig(options.config ?? defaultConfigPath).admin.socket;
   // Before anything is written: nobody could tell when the flows have ended.
   await fetchState(socket);

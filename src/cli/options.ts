@@ -60,6 +60,18 @@ function sourceOf(config: string | undefined): SourceConfig {
   }
 }
 
+/**
+ * @param timeout seconds to wait at most, as is `quiet`
+ * @param quiet how long nothing must come until the wait is over
+ * @throws PilotfishError PF_USAGE when the wait could not but fail
+ */
+export function refuseShortWait(timeout: number, quiet: number): void {
+  if (timeout > quiet) return;
+  throw new PilotfishError('PF_USAGE', `--timeout ${timeout} leaves no time for ${quiet} s without a packet`, {
+    fix: `write --timeout ${quiet + 1} or more`,
+  });
+}
+
 function endpointsOf(text: string): string[] {
   const endpoints = text.split(',').map((endpoint) => endpoint.trim());
   if (!endpoints.includes('')) return endpoints;

@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -192,9 +194,9 @@ describe.skipIf(skipUnless(['etcd'], needEtcd()))('drain and undrain', () => {
     });
 
     it('ends with 1 and says why when the agent does not take up the override, or the real', async () => {
-      expect((await drain('--quiet-for', '1', '--timeout', '1')).stderr).toContain('it takes new flows there');
+      expect((await drain('--quiet-for', '1', '--timeout', '2')).stderr).toContain('it takes new flows there');
       real = { ...real, id: 'other' };
-      expect((await drain('--quiet-for', '1', '--timeout', '1')).stderr).toContain('does not have this real in force');
+      expect((await drain('--quiet-for', '1', '--timeout', '2')).stderr).toContain('does not have this real in force');
     });
 
     it('writes nothing when no agent answers', async () => {
@@ -204,10 +206,40 @@ describe.skipIf(skipUnless(['etcd'], needEtcd()))('drain and undrain', () => {
       expect(await stored()).toBe('');
     });
 
+    it('ends when the agent falls silent', async () => {
+      const silentSocket = join(directory, 'silent.sock');
+      const agent = createServer((_, response) => {
+        reads++;
+        if (reads === 1) response.end(JSON.stringify({ lb: 'lb1', pools: [] }));
+      });
+      await once(agent.listen(silentSocket), 'listening');
+      try {
+        const { code, stderr } = await drain('--quiet-for', '1', '--timeout', '2', '--socket', silentSocket);
+        expect(code).toBe(1);
+        expect(stderr).toContain(`PF_AGENT: the agent on ${silentSocket} was silent for `);
+      } finally {
+        agent.closeAllConnections();
+        agent.close();
+      }
+      expect(await stored()).toBe('{"state":"drain"}');
+    });
+
     it('refuses times that are none', async () => {
       const { code, stderr } = await drain('--quiet-for', '0');
       expect(code).toBe(2);
       expect(stderr).toContain('--quiet-for');
+    });
+
+    it.each([
+      ['30', '10'],
+      ['5', '5'],
+    ])('refuses to wait for %s s without a packet for %s s, before anything is written', async (quiet, timeout) => {
+      const { code, stderr } = await drain('--quiet-for', quiet, '--timeout', timeout);
+      expect([code, await stored()]).toEqual([2, '']);
+      expect(stderr).toBe(
+        `PF_USAGE: --timeout ${timeout} leaves no time for ${quiet} s without a packet\n` +
+          `  fix: write --timeout ${Number(quiet) + 1} or more\n`,
+      );
     });
   });
 });

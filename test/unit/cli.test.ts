@@ -1,10 +1,11 @@
 import { once } from 'node:events';
 import { access, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
+import { createServer, type RequestListener, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import packageJson from '../../package.json' with { type: 'json' };
+import { fetchState } from '../../src/cli/agent-client.ts';
 import { formatTable } from '../../src/cli/output.ts';
 import { pilotfish } from '../support/command.ts';
 
@@ -54,6 +55,12 @@ describe('the command line', () => {
       'PF_CONFIG: /nonexistent/agent.yaml cannot be read: ENOENT',
     ],
     [['leave', '--timeout', '0'], 2, 'stderr', 'It must be a whole number from 1 to 86400.'],
+    [
+      ['leave', '--wait', '--timeout', '2'],
+      2,
+      'stderr',
+      'PF_USAGE: --timeout 2 leaves no time for 2 s without a packet',
+    ],
     [['join', '--config', '/nonexistent/agent.yaml'], 2, 'stderr', 'PF_CONFIG: /nonexistent/agent.yaml cannot be read'],
     [['lab', 'upp'], 2, 'stderr', 'PF_USAGE: unknown word "upp"\n  fix: did you mean "up"?'],
     [['lab', 'up', '--lbs', '0'], 2, 'stderr', 'It must be a whole number from 1 to 9.'],
@@ -107,6 +114,41 @@ describe('leave and join', () => {
     } finally {
       agentApi.close();
     }
+  });
+});
+
+describe('an agent that does not answer', () => {
+  let socket: string;
+  let server: Server;
+
+  afterEach(async () => {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  });
+
+  async function silent(listener: RequestListener): Promise<void> {
+    socket = join(directory, 'silent.sock');
+    server = createServer(listener);
+    await once(server.listen(socket), 'listening');
+  }
+
+  it('is given up, with words about what to look at', async () => {
+    await silent(() => {});
+    expect(await pilotfish(['status', '--socket', socket])).toEqual({
+      code: 1,
+      stdout: '',
+      stderr:
+        `PF_AGENT: the agent on ${socket} was silent for 5 s\n` +
+        '  fix: look at its log, and whether its process is stopped or busy (ps, top); forwarding goes on meanwhile\n',
+    });
+  });
+
+  it.each<[string, RequestListener]>([
+    ['before the answer', () => {}],
+    ['in the middle of it', (_, response) => void response.write('{"lb": ')],
+  ])('is given up when it falls silent %s', async (_what, listener) => {
+    await silent(listener);
+    await expect(fetchState(socket, 500)).rejects.toMatchObject({ code: 'PF_AGENT', retryable: true });
   });
 });
 
