@@ -48,7 +48,12 @@ function knownWord<T extends string>(word: string, known: readonly T[]): T {
 
 function withStore(command: Command): Command {
   return command
-    .addOption(new Option('--config <file>', `an agent's configuration, for its store (default: ${defaultConfigPath})`))
+    .addOption(
+      new Option(
+        '--config <file>',
+        `an agent's configuration, for its store and limits (default: ${defaultConfigPath})`,
+      ),
+    )
     .addOption(new Option('--etcd <endpoints>', 'endpoints of etcd, separated by commas').conflicts('config'))
     .option('--prefix <prefix>', 'prefix of the keys in the store');
 }
@@ -88,6 +93,7 @@ program
   .command('check')
   .description('validate a state file offline and show every mistake in it')
   .requiredOption('-f, --file <file>', 'state as YAML or JSON; - is the standard input')
+  .option('--config <file>', "an agent's configuration, for its limits")
   .addHelpText(
     'after',
     `${examples('pilotfish check -f state.yaml')}\n\nExit codes: 0 the file is good, 2 it has mistakes.`,

@@ -1,10 +1,11 @@
+import type { StateLimits } from '../core/admission.ts';
 import { applyDiff, diffState, type FieldChange, type StateDiff } from '../core/apply-diff.ts';
 import { desiredPrefix } from '../core/key-path.ts';
 import type { Rejection, Revision } from '../core/model.ts';
 import { parseState, unreadable } from '../core/parse-state.ts';
 import type { TreeKeys } from '../core/tree.ts';
 import { EtcdStore } from '../sync/etcd-store.ts';
-import { etcdOptions, type StoreOptions } from './options.ts';
+import { type StoreOptions, storePlace } from './options.ts';
 import { counted } from './output.ts';
 import { fileRevision, readStateFile, refuseMistakes } from './state-file.ts';
 
@@ -64,11 +65,11 @@ function report(options: ApplyOptions, diff: StateDiff, revision: Revision | nul
   else console.log(`${summary(diff)} at revision ${revision?.number}`);
 }
 
-async function bringTo(tree: TreeKeys, store: EtcdStore, options: ApplyOptions): Promise<void> {
+async function bringTo(tree: TreeKeys, store: EtcdStore, limits: StateLimits, options: ApplyOptions): Promise<void> {
   const { keys, revision } = await store.list(desiredPrefix);
   const diff = diffState(tree, keys, options.prune === true);
-  const before = parseState(keys, revision, null);
-  const after = parseState(applyDiff(keys, diff), revision, before);
+  const before = parseState(keys, revision, null, limits);
+  const after = parseState(applyDiff(keys, diff), revision, before, limits);
   refuseMistakes(options.file, tree, newlyRejected(before.snapshot.rejected, after.snapshot.rejected));
   const stale = after.snapshot.rejected.length;
   if (stale > 0) console.error(`${counted(stale, 'key')} of the store stay rejected: see \`pilotfish get rejected\``);
@@ -83,9 +84,10 @@ export async function runApply(options: ApplyOptions): Promise<number> {
   const tree = await readStateFile(options.file);
   // The file may lean on what the store has; what is wrong by itself is said without asking it.
   refuseMistakes(options.file, tree, unreadable(parseState(tree.keys, fileRevision, null)));
-  const store = new EtcdStore(etcdOptions(options));
+  const { etcd, limits } = storePlace(options);
+  const store = new EtcdStore(etcd);
   try {
-    await bringTo(tree, store, options);
+    await bringTo(tree, store, limits, options);
     return 0;
   } finally {
     store.close();

@@ -1,4 +1,5 @@
 import { readConfig } from '../config.ts';
+import type { StateLimits } from '../core/admission.ts';
 import { PilotfishError } from '../core/errors.ts';
 import { suggest } from '../core/hints.ts';
 import { desiredPrefix, keys as keyNames, readKey } from '../core/key-path.ts';
@@ -9,7 +10,7 @@ import { EtcdStore } from '../sync/etcd-store.ts';
 import { fetchState } from './agent-client.ts';
 import { awaitQuiet } from './await-quiet.ts';
 import { defaultConfigPath } from './config-path.ts';
-import { etcdOptions, refuseShortWait, type StoreOptions } from './options.ts';
+import { refuseShortWait, type StoreOptions, storePlace } from './options.ts';
 import { exitCodes } from './report-error.ts';
 
 export interface DrainOptions extends StoreOptions {
@@ -40,7 +41,7 @@ function readName(text: string): Name {
   });
 }
 
-function realsOf(keys: ReadonlyMap<string, string>, revision: Revision): Reals {
+function realsOf(keys: ReadonlyMap<string, string>, revision: Revision, limits: StateLimits): Reals {
   const reals = new Map<string, Map<string, Real | null>>();
   const add = (pool: string, entries: Iterable<readonly [string, Real | null]>): void => {
     reals.set(pool, new Map([...(reals.get(pool) ?? []), ...entries]));
@@ -51,7 +52,7 @@ function realsOf(keys: ReadonlyMap<string, string>, revision: Revision): Reals {
     if (path.kind === 'pool') add(path.pool, []);
     if (path.kind === 'real') add(path.pool, [[path.id, null]]);
   }
-  for (const pool of parseState(keys, revision, null).snapshot.pools.values())
+  for (const pool of parseState(keys, revision, null, limits).snapshot.pools.values())
     add(
       pool.name,
       pool.reals.map((real) => [real.id, real]),
@@ -82,10 +83,11 @@ function requireReal({ pool, id }: Name, reals: Reals): void {
 async function override(text: string, wanted: Override | null, options: StoreOptions): Promise<string> {
   const name = readName(text);
   const key = keyNames.override(name.pool, name.id);
-  const store = new EtcdStore(etcdOptions(options));
+  const { etcd, limits } = storePlace(options);
+  const store = new EtcdStore(etcd);
   try {
     const { keys, revision } = await store.list(desiredPrefix);
-    const before = realsOf(keys, revision);
+    const before = realsOf(keys, revision, limits);
     // An override may outlive its real, and can be ended then.
     if (wanted !== null || !keys.has(key)) requireReal(name, before);
     const value = wanted === null ? null : JSON.stringify({ state: wanted });
@@ -95,7 +97,7 @@ async function override(text: string, wanted: Override | null, options: StoreOpt
     const put = new Map(value === null ? [] : [[key, value]]);
     const written = await store.apply({ put, delete: value === null ? [key] : [] }, revision);
     keys.delete(key);
-    const own = stateIn(realsOf(keys, revision));
+    const own = stateIn(realsOf(keys, revision, limits));
     const now = wanted ?? (own === 'active' ? own : `${own} by its own key`);
     return `${text} is ${now} at revision ${written?.number}, was ${stateIn(before)}`;
   } finally {

@@ -3,7 +3,7 @@ import { parseState } from '../core/parse-state.ts';
 import { EtcdStore } from '../sync/etcd-store.ts';
 import { compareFleet, type FleetComparison, type Standing } from './fleet-compare.ts';
 import { readFleet } from './fleet-state.ts';
-import { etcdOptions, type StoreOptions } from './options.ts';
+import { type StoreOptions, storePlace } from './options.ts';
 import { counted, printTable, shortDigest } from './output.ts';
 
 export interface FleetOptions extends StoreOptions {
@@ -86,10 +86,11 @@ function print(comparison: FleetComparison): void {
  * @throws PilotfishError PF_STORE
  */
 export async function runFleet(options: FleetOptions): Promise<number> {
-  const store = new EtcdStore(etcdOptions(options));
+  const { etcd, limits } = storePlace(options);
+  const store = new EtcdStore(etcd);
   try {
     const desired = await store.list(desiredPrefix);
-    const { snapshot } = parseState(desired.keys, desired.revision, null);
+    const { snapshot } = parseState(desired.keys, desired.revision, null, limits);
     const fleet = readFleet((await store.list('fleet/')).keys);
     const expected = (options.expect ?? '').split(',').map((name) => name.trim());
     const comparison = compareFleet(

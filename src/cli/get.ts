@@ -7,7 +7,7 @@ import { keysOfStateFile } from '../sync/file-state.ts';
 import { readYamlFile } from '../yaml-file.ts';
 import { type FleetState, readFleet } from './fleet-state.ts';
 import { lbsView, poolsView, realsView, rejectedView, type View, vipsView } from './get-views.ts';
-import { etcdOptions, type StoreOptions, statePlace } from './options.ts';
+import { type FilePlace, type StoreOptions, type StorePlace, statePlace, storePlace } from './options.ts';
 import { counted, printTable } from './output.ts';
 import { fileRevision } from './state-file.ts';
 
@@ -47,20 +47,21 @@ interface Found {
   readonly fleet: FleetState;
 }
 
-async function readStore(options: StoreOptions): Promise<Found> {
-  const store = new EtcdStore(etcdOptions(options));
+async function readStore({ etcd, limits }: StorePlace): Promise<Found> {
+  const store = new EtcdStore(etcd);
   try {
     const desired = await store.list(desiredPrefix);
-    const { snapshot } = parseState(desired.keys, desired.revision, null);
+    const { snapshot } = parseState(desired.keys, desired.revision, null, limits);
     return { place: 'store', snapshot, fleet: readFleet((await store.list('fleet/')).keys) };
   } finally {
     store.close();
   }
 }
 
-function readFile(path: string): Found {
-  const keys = keysOfStateFile(readYamlFile(path, 'PF_STATE'), path);
-  return { place: 'file', snapshot: parseState(keys, fileRevision, null).snapshot, fleet: readFleet(new Map()) };
+function readFile({ file, limits }: FilePlace): Found {
+  const keys = keysOfStateFile(readYamlFile(file, 'PF_STATE'), file);
+  const { snapshot } = parseState(keys, fileRevision, null, limits);
+  return { place: 'file', snapshot, fleet: readFleet(new Map()) };
 }
 
 /** What a reader should know beside the answer. */
@@ -76,7 +77,7 @@ function remark(kind: Kind, { place, snapshot: { rejected }, fleet: { unreadable
  */
 export async function runGet(kind: Kind, options: GetOptions): Promise<number> {
   const place = statePlace(options);
-  const found = 'file' in place && kind !== 'lbs' ? readFile(place.file) : await readStore(options);
+  const found = 'file' in place && kind !== 'lbs' ? readFile(place) : await readStore(storePlace(options));
   print(kind, views[kind](found.snapshot, found.fleet), options.output);
   remark(kind, found);
   return 0;

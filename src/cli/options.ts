@@ -1,5 +1,5 @@
-import { readConfig } from '../config.ts';
-import type { SourceConfig } from '../config-source.ts';
+import { type AgentConfig, readConfig } from '../config.ts';
+import { defaultLimits, type StateLimits } from '../core/admission.ts';
 import { PilotfishError } from '../core/errors.ts';
 import type { EtcdOptions } from '../sync/etcd-client.ts';
 import { defaultConfigPath } from './config-path.ts';
@@ -13,13 +13,24 @@ export interface StoreOptions {
   readonly prefix?: string;
 }
 
+export interface StorePlace {
+  readonly etcd: EtcdOptions;
+  /** Those of the configuration that names the store, else the defaults. */
+  readonly limits: StateLimits;
+}
+
+export interface FilePlace {
+  readonly file: string;
+  readonly limits: StateLimits;
+}
+
 /**
  * The store to use.
  * @throws PilotfishError PF_CONFIG, PF_USAGE; also when the state is a file
  */
-export function etcdOptions(options: StoreOptions): EtcdOptions {
+export function storePlace(options: StoreOptions): StorePlace {
   const place = statePlace(options);
-  if ('etcd' in place) return place.etcd;
+  if ('etcd' in place) return place;
   throw new PilotfishError('PF_USAGE', `the desired state is the file ${place.file}: there is no store, and no fleet`, {
     fix: `edit the file (\`pilotfish check -f ${place.file}\` shows its mistakes), or name a store with --etcd`,
   });
@@ -29,16 +40,12 @@ export function etcdOptions(options: StoreOptions): EtcdOptions {
  * Where the desired state is: a store, or the file of the agent on this host.
  * @throws PilotfishError PF_CONFIG, PF_USAGE
  */
-export function statePlace({
-  config,
-  etcd,
-  prefix,
-}: StoreOptions): { readonly etcd: EtcdOptions } | { readonly file: string } {
+export function statePlace({ config, etcd, prefix }: StoreOptions): StorePlace | FilePlace {
   const wanted = prefix === undefined ? {} : { prefix };
-  if (etcd !== undefined) return { etcd: { endpoints: endpointsOf(etcd), ...wanted } };
-  const source = sourceOf(config);
-  if ('etcd' in source) return { etcd: { ...source.etcd, ...wanted } };
-  if (prefix === undefined) return source;
+  if (etcd !== undefined) return { etcd: { endpoints: endpointsOf(etcd), ...wanted }, limits: defaultLimits };
+  const { source, limits } = configOf(config);
+  if ('etcd' in source) return { etcd: { ...source.etcd, ...wanted }, limits };
+  if (prefix === undefined) return { ...source, limits };
   throw new PilotfishError(
     'PF_USAGE',
     `--prefix "${prefix}" is for a store, and the desired state is the file ${source.file}`,
@@ -48,9 +55,9 @@ export function statePlace({
   );
 }
 
-function sourceOf(config: string | undefined): SourceConfig {
+function configOf(config: string | undefined): AgentConfig {
   try {
-    return readConfig(config ?? defaultConfigPath).source;
+    return readConfig(config ?? defaultConfigPath);
   } catch (error) {
     if (config !== undefined || !(error instanceof PilotfishError)) throw error;
     throw new PilotfishError('PF_USAGE', `no store is named, and ${error.message}`, {

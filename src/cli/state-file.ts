@@ -1,4 +1,5 @@
 import { text } from 'node:stream/consumers';
+import { defaultLimits } from '../core/admission.ts';
 import { PilotfishError } from '../core/errors.ts';
 import { describeProblem } from '../core/mistake.ts';
 import type { Rejection, Revision, Snapshot } from '../core/model.ts';
@@ -38,11 +39,12 @@ export function refuseMistakes(path: string, tree: TreeKeys, rejected: readonly 
 
 /**
  * The state that a file describes.
+ * @param limits of the LBs that it is for
  * @throws PilotfishError PF_STATE with every mistake
  */
-export async function readGoodState(path: string): Promise<Snapshot> {
+export async function readGoodState(path: string, limits = defaultLimits): Promise<Snapshot> {
   const tree = await readStateFile(path);
-  const { snapshot } = parseState(tree.keys, fileRevision, null);
+  const { snapshot } = parseState(tree.keys, fileRevision, null, limits);
   refuseMistakes(path, tree, snapshot.rejected);
   return snapshot;
 }

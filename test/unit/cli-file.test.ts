@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { appendFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type CommandResult, pilotfish } from '../support/command.ts';
@@ -39,6 +39,16 @@ describe('commands where the state is a file', () => {
     expect((await get(file, 'reals')).stdout).toBe(
       'POOL  REAL  ADDRESS    WEIGHT  STATE\nweb   r1    10.0.0.11     100  drain\n',
     );
+  });
+
+  it('get goes by the limits of the agent', async () => {
+    await using file = await StateFile.make();
+    await file.write('pools: {a: {}, b: {}}');
+    const config = await agentOf(file);
+    await appendFile(config, 'limits: {pools: 1}\n');
+    const { stdout, stderr } = await pilotfish(['get', 'pools', '--config', config]);
+    expect(stdout.split('\n').map((line) => line.split(' ', 1)[0])).toEqual(['POOL', 'a', '']);
+    expect(stderr).toBe('1 mistake in the file: see `pilotfish get rejected`\n');
   });
 
   it('get shows what of the file is refused, names that are none included', async () => {

@@ -160,6 +160,22 @@ describe.skipIf(skipUnless(['etcd'], needEtcd()))('commands on a store', () => {
       expect(stderr).toMatch(/^PF_STORE: etcd at 127\.0\.0\.1:1: connection refused\n {2}fix: /);
     });
 
+    it('goes by the limits of the agent whose configuration names the store', async () => {
+      const config = join(directory, 'agent.yaml');
+      const source = `interface: eth0\nsource: {etcd: {endpoints: ["${etcd.endpoint}"]}}\n`;
+      await writeFile(config, `${source}limits: {reals: 1}\n`);
+      const path = join(directory, 'state.yaml');
+      await writeFile(path, state);
+      const refused = await pilotfish(['apply', '-f', path, '--config', config]);
+      expect(refused.code).toBe(2);
+      expect(refused.stderr).toContain('pools.web.reals.r2: ');
+      expect((await apply(state)).code).toBe(0);
+      const { stdout } = await pilotfish(['get', 'reals', '--config', config, '-o', 'json']);
+      expect(JSON.parse(stdout)).toEqual([expect.objectContaining({ id: 'r1' })]);
+      const drain = await pilotfish(['drain', 'web/r2', '--config', config]);
+      expect(drain.stdout).toMatch(/, was not usable\n$/);
+    });
+
     it('finds the store in an agent’s configuration, with another prefix when asked', async () => {
       const config = join(directory, 'agent.yaml');
       await writeFile(config, `interface: eth0\nsource: {etcd: {endpoints: ["${etcd.endpoint}"]}}\n`);

@@ -162,6 +162,15 @@ describe('check', () => {
     });
   });
 
+  it('goes by the limits of an agent when it is told which', async () => {
+    const path = await file('two.yaml', 'pools: {a: {}, b: {}}');
+    const config = await file('small.yaml', 'interface: eth0\nlimits: {pools: 1}\n');
+    expect((await pilotfish(['check', '-f', path])).code).toBe(0);
+    const { code, stderr } = await pilotfish(['check', '-f', path, '--config', config]);
+    expect(code).toBe(2);
+    expect(stderr).toContain('pools.b: ');
+  });
+
   it('reads the standard input, and JSON', async () => {
     const { code, stdout } = await pilotfish(['check', '-f', '-'], { input: '{"pools": {"web": {}}}' });
     expect([code, stdout]).toEqual([0, '- is good: 0 VIPs, 1 pool, 0 reals\n']);
