@@ -3,7 +3,7 @@ import { runHook } from '../announce/hook.ts';
 import { LeftMark } from '../announce/left-mark.ts';
 import type { AnnounceConfig } from '../announce/settings.ts';
 import { type AgentConfig, readConfig } from '../config.ts';
-import { PilotfishError } from '../core/errors.ts';
+import { messageOf, PilotfishError } from '../core/errors.ts';
 import { readPinnedForwarded } from '../dataplane/pinned-counters.ts';
 import { fetchState } from './agent-client.ts';
 import { refuseShortWait } from './options.ts';
@@ -72,8 +72,13 @@ export async function runLeave(options: LeaveOptions): Promise<number> {
   try {
     await runHook('leave', hooks);
   } catch (error) {
-    if (before === null) mark.clear();
-    throw error;
+    if (before !== null) throw error;
+    mark.clear();
+    throw new PilotfishError('PF_ANNOUNCE', messageOf(error), {
+      fix: 'mend the hook and leave again, or take back what it may have done with `pilotfish join`',
+      retryable: true,
+      cause: error,
+    });
   }
   console.log(`${config.name} has left the routers' paths; \`pilotfish join\` takes it back`);
   if (options.wait !== true) return 0;

@@ -43,8 +43,8 @@ const NEW_FLOWS_PER_SECOND = 500_000;
 const MOST_IN_WINDOW = 2 ** 32 - 1;
 /** As docs/reference/packets.md has it. */
 const TOO_BIG_ANSWERS_PER_SECOND = 1_000;
-/** 16,384 words are 128 KB: with more of them, rings of many pools would not be near. */
-const MOST_NOTE_WORDS = 2 ** 14;
+/** 65,536 words are 512 KB. */
+const MOST_NOTE_WORDS = 2 ** 16;
 /** For three to six notes a flow, of which a word has 48. */
 const FLOWS_PER_NOTE_WORD = 16;
 /** A tick takes about so long: the 10 bits that the flow cache has for it are then good for half an hour. */

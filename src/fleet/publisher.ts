@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import type { Logger } from 'pino';
@@ -50,10 +50,15 @@ export interface FleetPublisherOptions {
   readonly onConflict: (error: PilotfishError) => void;
   /** Called when `nameProblem` has become null. */
   readonly onNameSettled: () => void;
-  /** Differs from boot to boot and from host to host; default: the kernel’s. */
+  /** Differs from boot to boot and from host to host, where a network namespace is one; default: the kernel’s. */
   readonly boot?: string;
   /** How long the keys outlive a process that died; default 10. */
   readonly ttlSeconds?: number;
+}
+
+/** Containers and namespaces of one kernel have the same boot id, and each may run an LB. */
+function bootOfHost(): string {
+  return `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()} ${readlinkSync('/proc/self/ns/net')}`;
 }
 
 /**
@@ -77,7 +82,7 @@ export class FleetPublisher {
 
   constructor(options: FleetPublisherOptions) {
     this.#options = options;
-    const boot = options.boot ?? readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+    const boot = options.boot ?? bootOfHost();
     this.#identity = { instance: randomUUID(), host: hostname(), boot, since: new Date().toISOString() };
     this.#folder = `fleet/${options.lb}/`;
     this.#ttlMs = (options.ttlSeconds ?? DEFAULT_TTL_SECONDS) * 1_000;

@@ -57,7 +57,7 @@ describe('bench/packet.ts', () => {
 
   it.each([
     { populate: 'empty-maps', reason: /^the last verdict is 2, not 3/ },
-    { populate: 'wrong-path', reason: /^of 65536 packets 0 went the way "ring"/ },
+    { populate: 'wrong-path', reason: /^of 131072 packets 0 went the way "ring"/ },
     { populate: 'wrong-encap', reason: /^the last frame grew by 40 bytes, not by 20/ },
   ])('refuses a figure where packets end another way: $populate', ({ populate, reason }) => {
     const { status, figures } = bench(
