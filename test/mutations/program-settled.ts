@@ -87,7 +87,8 @@ export const settledMutations: readonly Mutation[] = [
     name: 'noted-openings',
     file: 'pilotfish.bpf.c',
     find: 'if (!is_new && !may_differ(',
-    replace: 'if (!may_differ(',
+    // Still asked, as far as the compiler knows: without it the stack would be laid out anew, and be too large.
+    replace: 'if (!(is_new & settings.zero) && !may_differ(',
     breaks: 'a SYN that shares a note is not remembered',
     caughtBy: by('settled-slots', 'and for the opening of one'),
   },
