@@ -332,12 +332,7 @@ describe.each([kernel, memory])('a data plane over $name', ({ make }) => {
   });
 
   it('resets counters of a number that is given out, and of no other', async () => {
-    const onEachCpu = (one: Uint8Array) =>
-      new Uint8Array(
-        Array(store.cpus)
-          .fill([...one])
-          .flat(),
-      );
+    const onEachCpu = (one: Uint8Array) => Buffer.concat(new Array(store.cpus).fill(one));
     const hits = onEachCpu(encode('pf_hits', { bytes: 200n, packets: 2n }));
     const others = onEachCpu(encode('pf_traffic', { bytes: 300n, unused: 3n, new_flows: 1n, misses: 4n }));
     for (const number of [1, 2])
