@@ -27,12 +27,14 @@ INLINE __u32 outer_size(const struct pf_real *real, __u8 encap)
 /* Tags of the frame stay, unless it leaves by another interface. */
 INLINE __u32 kept_tags(const struct packet *p)
 {
-	return constants.egress ? 0 : p->l3 - sizeof(struct ethhdr);
+	__u32 tags = p->l3 - sizeof(struct ethhdr);
+
+	return tags && !constants.egress ? tags : 0;
 }
 
 /*
  * Makes the frame longer in front and writes all of the Ethernet header but its destination. Returns where the IP
- * header starts, with size bytes that may be written; null when the driver has no room.
+ * header starts, with size bytes that may be written and the first word of the packet's own header behind them; null when the driver has no room.
  */
 INLINE void *push_header(struct xdp_md *ctx, const struct packet *p, __be16 ethertype,
 			 __u32 size)
@@ -53,7 +55,7 @@ INLINE void *push_header(struct xdp_md *ctx, const struct packet *p, __be16 ethe
 		*(__u64 *)(macs + 1) = *before;
 	}
 	ip = (void *)macs + sizeof(struct ethhdr) + (tags & 15);
-	if ((void *)(macs + 1) > frame_end(ctx) || ip + size > frame_end(ctx))
+	if ((void *)(macs + 1) > frame_end(ctx) || ip + size + sizeof(__u32) > frame_end(ctx))
 		return 0;
 	copy_macs(macs, (const struct mac_pair *)settings.gateway_mac);
 	((__be16 *)ip)[-1] = ethertype;
@@ -75,7 +77,7 @@ INLINE __u32 half_folded(__u32 word)
 INLINE __u32 write_outer_ipv4(__u32 *word, const struct packet *p, __u8 protocol, __u32 size)
 {
 	__u32 source = settings.outer_v4 | ((__u32)p->hash & settings.outer_v4_host), length = bpf_htons(p->length + size);
-	__u32 start = bpf_htonl(0x45000000) | (__u32)p->tos << 8, ttl = p->hops | (__u32)protocol << 8;
+	__u32 start = bpf_htonl(0x45000000) | (__u32)traffic_class((void *)word + size, p->family) << 8, ttl = p->hops | (__u32)protocol << 8;
 	__u32 addresses = p->real->address_sum + half_folded(source), sum = addresses + start + length + bpf_htons(PF_IP_DF) + ttl;
 
 	word[0] = start | length << 16;
@@ -91,7 +93,7 @@ INLINE __u64 write_outer_ipv6(__u32 *word, const struct packet *p, __u8 protocol
 {
 	__u32 low = (__u32)p->hash, high = (__u32)(p->hash >> 32);
 
-	word[0] = bpf_htonl(6u << 28 | (__u32)p->tos << 20 | (high & 0xfffff));
+	word[0] = bpf_htonl(6u << 28 | (high & 0xfffff)) | class_for_ipv6((void *)word + size, p->family);
 	word[1] = bpf_htons(p->length + size - sizeof(struct ipv6hdr)) | (__u32)protocol << 16 | (__u32)p->hops << 24;
 	word[2] = settings.outer_v6[0];
 	word[3] = settings.outer_v6[1];

@@ -99,13 +99,6 @@ INLINE void *push_ready(struct xdp_md *ctx, const struct pf_hot_flow *hot, const
 	return frame;
 }
 
-INLINE __be32 class_for_ipv6(const void *ip, __u8 family)
-{
-	if (family == PF_FAMILY_V6)
-		return *(const __be32 *)ip & bpf_htonl(0xffu << 20);
-	return bpf_htonl((__u32)((const struct iphdr *)ip)->tos << 20);
-}
-
 /* Where the sums are of what does not vary. size: of the outer IP header. */
 INLINE __u16 *ready_ip_sum(const struct pf_hot_flow *hot)
 {

@@ -33,7 +33,6 @@ struct ring_place {
 	__u32 real_number; /* 0: none */
 	__u64 is_void; /* not 0: no real has the number */
 	__u64 unsettled; /* not 0: the flow may be at another real */
-	__u32 is_missing; /* not 0: there is no ring */
 };
 
 /* Is it what plain.h describes? */
@@ -50,10 +49,8 @@ struct packet {
 	__u32 ports;	      /* source and destination port as they stand in the packet; 0 for a fragment */
 	__u8 family;	      /* enum pf_family */
 	__u8 protocol;	      /* of the transport header */
-	__u8 tos;	      /* DSCP and ECN */
 	__u8 hops;	      /* TTL or hop limit of an outer header */
 	__u8 tcp_flags;	      /* RFC 9293 */
-	__u16 df;	      /* not 0: must not be fragmented on its way */
 	__u16 fragment;	      /* not 0: one of several */
 	__u8 icmp; /* an ICMP error; addresses and ports are those of the flow that it is about */
 	__s8 flaw; /* enum pf_reason that it ends for if it is for a VIP, else PF_NEXT */

@@ -88,6 +88,22 @@ APART __u32 walk_extensions(struct xdp_md *ctx, __u32 start, __u32 protocol)
 	return PF_WALK_BROKEN;
 }
 
+/* DSCP and ECN, as IPv4 has them. */
+INLINE __u8 traffic_class(const void *ip, __u8 family)
+{
+	const struct ipv6hdr *ipv6 = ip;
+
+	return family == PF_FAMILY_V4 ? ((const struct iphdr *)ip)->tos : ipv6->priority << 4 | ipv6->flow_lbl[0] >> 4;
+}
+
+/* The same where the first word of an IPv6 header has it. */
+INLINE __be32 class_for_ipv6(const void *ip, __u8 family)
+{
+	if (family == PF_FAMILY_V6)
+		return *(const __be32 *)ip & bpf_htonl(0xffu << 20);
+	return bpf_htonl((__u32)((const struct iphdr *)ip)->tos << 20);
+}
+
 INLINE int parse_ipv4(struct packet *p, const struct iphdr *ip, const void *data_end)
 {
 	if ((const void *)(ip + 1) > data_end || ip->version != 4)
@@ -101,8 +117,6 @@ INLINE int parse_ipv4(struct packet *p, const struct iphdr *ip, const void *data
 	p->addresses[0] = *(const __u64 *)&ip->saddr;
 	p->length = bpf_ntohs(ip->tot_len);
 	p->l4 = ip->ihl * 4;
-	p->tos = ip->tos;
-	p->df = ip->frag_off & bpf_htons(PF_IP_DF);
 	p->fragment = ip->frag_off & bpf_htons(PF_IP_FRAGMENT);
 	if (ip->ihl < 5 || p->length < ip->ihl * 4u || (const void *)ip + p->length > data_end)
 		p->flaw = PF_MALFORMED;
@@ -133,8 +147,6 @@ INLINE int parse_ipv6(struct xdp_md *ctx, struct packet *p, const struct ipv6hdr
 	p->addresses[3] = words[3];
 	p->length = sizeof(*ip) + bpf_ntohs(ip->payload_len);
 	p->l4 = sizeof(*ip);
-	p->df = 1;
-	p->tos = ip->priority << 4 | ip->flow_lbl[0] >> 4;
 	if ((const void *)ip + p->length > data_end)
 		p->flaw = PF_MALFORMED;
 	if (unlikely(is_extension(ip->nexthdr))) {

@@ -21,14 +21,6 @@ INLINE __u32 whole_length(__be16 own, __u8 family)
 	return bpf_ntohs(own) + (family == PF_FAMILY_V4 ? 0 : sizeof(struct ipv6hdr));
 }
 
-/* DSCP and ECN, as IPv4 has them. */
-INLINE __u8 traffic_class(const void *ip, __u8 family)
-{
-	const struct ipv6hdr *ipv6 = ip;
-
-	return family == PF_FAMILY_V4 ? ((const struct iphdr *)ip)->tos : ipv6->priority << 4 | ipv6->flow_lbl[0] >> 4;
-}
-
 INLINE __u8 plain_protocol(const void *ip, __u8 family)
 {
 	return family == PF_FAMILY_V4 ? ((const struct iphdr *)ip)->protocol : ((const struct ipv6hdr *)ip)->nexthdr;
@@ -104,18 +96,14 @@ INLINE enum plain read_plain(struct packet *p, const void *frame, const void *da
 /* Reads what only those steps ask for that no hot flow takes. */
 INLINE void read_more(struct packet *p, const void *frame)
 {
-	const void *ip = frame + sizeof(struct ethhdr);
-	const struct iphdr *ipv4 = ip;
+	const struct iphdr *ip = frame + sizeof(struct ethhdr);
 
 	read_flow(p, frame);
-	p->tos = traffic_class(ip, p->family);
 	if (p->family == PF_FAMILY_V4) {
-		p->df = ipv4->frag_off & bpf_htons(PF_IP_DF);
 		/* By itself: whatever comes from it would wait for the source, too. */
-		p->destination[0] = ipv4->daddr;
+		p->destination[0] = ip->daddr;
 		p->address_hash = hash_ipv4(p->destination[0]);
 	} else {
-		p->df = 1;
 		p->destination[0] = p->addresses[1];
 		p->destination[1] = p->addresses[3];
 		p->address_hash = hash_ipv6(p->destination[0], p->destination[1]);

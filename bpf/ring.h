@@ -75,7 +75,6 @@ INLINE struct ring_place look_in_ring(const struct packet *p, __u32 pool, __u32 
 		/* The one question that is worth a branch: the CPU guesses the kind of the ring, and need not wait for it. */
 		number = likely(ring->is_small) ? number_of_few(ring, slot) : number_of_many(ring, slot);
 	}
-	place.is_missing = veil(!ring);
 	place.real_number = (__u16)veil(number);
 	place.is_void = is_void(place.real_number);
 	place.unsettled |= place.is_void;
@@ -99,7 +98,7 @@ INLINE int go_by_ring(struct packet *p, struct ring_place *place)
 {
 	if (unlikely(asks_for(p, PF_CLIENTS)))
 		*place = look_for_client(p);
-	if (unlikely(place->is_void && place->is_missing))
+	if (unlikely(place->is_void && !ring_of(place->pool)))
 		return PF_NO_RING;
 	trace_slot(place->pool, place->slot);
 	if (unlikely(place->is_void))

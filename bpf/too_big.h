@@ -114,12 +114,22 @@ APART int answer_ipv6(struct xdp_md *ctx, __u32 l3, __u32 length, __u32 mtu)
 	return PF_TOO_BIG_ANSWERED;
 }
 
+/* IPv6 has no other packets. */
+INLINE int must_stay_whole(const struct xdp_md *ctx, const struct packet *p)
+{
+	const struct iphdr *ip = at(ctx, p, 0);
+
+	if (p->family != PF_FAMILY_V4)
+		return 1;
+	return (const void *)(ip + 1) <= frame_end(ctx) && ip->frag_off & bpf_htons(PF_IP_DF);
+}
+
 /* mtu: of an IP packet as the sender makes it. */
 INLINE int tell_too_big(struct xdp_md *ctx, const struct packet *p, __u32 mtu)
 {
 	const struct mac_pair *macs = frame_start(ctx);
 
-	if (!p->df || p->icmp || p->fragment || (const void *)(macs + 1) > frame_end(ctx) || !may_answer(p, macs))
+	if (!must_stay_whole(ctx, p) || p->icmp || p->fragment || (const void *)(macs + 1) > frame_end(ctx) || !may_answer(p, macs))
 		return PF_TOO_BIG;
 	if (!may_answer_too_big(&p->cpu->budget))
 		return PF_TOO_BIG_LIMITED;

@@ -218,7 +218,7 @@ export const sendingMutations: readonly Mutation[] = [
   {
     name: 'told-despite-fragmenting',
     file: 'too_big.h',
-    find: '!p->df || ',
+    find: '!must_stay_whole(ctx, p) || ',
     replace: '',
     breaks: 'a sender that would fragment is told what it did not ask for',
     caughtBy: by('too-big', 'when IPv4 may be fragmented'),
@@ -266,8 +266,8 @@ export const sendingMutations: readonly Mutation[] = [
   {
     name: 'dscp-dropped',
     file: 'encap.h',
-    find: 'bpf_htonl(6u << 28 | (__u32)p->tos << 20 | (high & 0xfffff))',
-    replace: 'bpf_htonl(6u << 28 | (__u32)(p->tos & 0xfc) << 20 | (high & 0xfffff))',
+    find: 'class_for_ipv6((void *)word + size, p->family)',
+    replace: '(class_for_ipv6((void *)word + size, p->family) & bpf_htonl(0xfc << 20))',
     breaks: 'marks of congestion inside are not outside',
     caughtBy: by('families', 'of an IPv6 VIP to an IPv6 real gets exactly this header'),
   },
