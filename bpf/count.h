@@ -9,9 +9,7 @@
 
 INLINE struct pf_cpu_state *this_cpu(void)
 {
-	__u32 first = 0;
-
-	return bpf_map_lookup_elem(&cpu_state, &first);
+	return bpf_map_lookup_elem(&cpu_state, ONLY_KEY);
 }
 
 INLINE void count_event(struct pf_cpu_state *cpu, enum pf_event event)
@@ -58,7 +56,8 @@ INLINE int count(struct pf_cpu_state *cpu, __u32 reason)
 	__u32 index = reason;
 
 	/* Or else the compiler would compare one register and count by another. */
-	asm volatile("" : "+r"(index));
+	if (!__builtin_constant_p(reason))
+		asm volatile("" : "+r"(index));
 	if (index < PF_REASON_COUNT)
 		cpu->reasons[index]++;
 	trace_reason(reason);

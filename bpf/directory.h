@@ -75,8 +75,7 @@ INLINE const void *table_entry(const void *table, __u32 place, __u32 most, __u32
 /* The table in force: the one value of the one inner map. */
 INLINE const void *table_in_force(void *outer)
 {
-	__u32 first = 0;
-	void *inner = bpf_map_lookup_elem(outer, &first), *table = inner ? bpf_map_lookup_elem(inner, &first) : 0;
+	void *inner = bpf_map_lookup_elem(outer, ONLY_KEY), *table = inner ? bpf_map_lookup_elem(inner, ONLY_KEY) : 0;
 
 	return table ? at_line(table) : 0;
 }

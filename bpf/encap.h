@@ -9,6 +9,7 @@
 #define PF_NO_SUM (~0ull) /* no checksum is wanted */
 /* 0 in one's complement, and more than the sum of seven 16-bit words: what is taken from it is negated, and need not be folded for that. */
 #define PF_NO_WORDS (8 * 0xffff)
+#define PF_OUTER_MOST (sizeof(struct ipv6hdr) + sizeof(struct udphdr)) /* bytes of the longest outer header */
 #define PF_GUE_PORTS 0xc000 /* source ports: 49152 and above, 14 bits of them */
 
 INLINE int is_unknown(const __u8 mac[ETH_ALEN])

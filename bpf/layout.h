@@ -248,7 +248,7 @@ struct pf_constants {
 	__u32 hot;		  /* 1: flows may be hot */
 	__u32 to_line;		  /* bytes from the start of an array's value to that of a cache line; below PF_LINE */
 	__u32 note_mask;	  /* words of one CPU for notes of a kind of flows, less one; a power of two, 65,536 at most */
-	__u32 spare;
+	__u32 only_key;		  /* 0: the key of an array's only value, which has to lie somewhere when it is looked up */
 };
 
 /* What may change while the program runs and is no state of a VIP, pool or real. A variable. */

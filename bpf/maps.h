@@ -25,6 +25,9 @@ const volatile struct pf_constants constants = {
 	.hot = 1,
 };
 
+/* Of an array's only value. On the stack it would have to be written before every look. */
+#define ONLY_KEY ((const void *)&constants.only_key)
+
 /*
  * Variables are arrays as well, whose memory the program has at hand: no call, no key on the stack that the look-up waits for, and
  * nothing that might be missing. Each has a section of its own, named after it. Their size is that of what is compiled here.

@@ -31,6 +31,7 @@ struct ring_place {
 	__u32 slot;
 	__u32 path; /* enum pf_path: what said which pool */
 	__u32 real_number; /* 0: none */
+	const struct pf_real *real; /* of that number */
 	__u64 is_void; /* not 0: no real has the number */
 	__u64 unsettled; /* not 0: the flow may be at another real */
 };

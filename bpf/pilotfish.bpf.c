@@ -78,7 +78,7 @@ INLINE int find_by_flow(struct packet *p)
 		return go_by_ring(p, &place);
 	p->use = PF_HIT;
 	if (!is_new && !may_differ(p, &place)) {
-		take_real(p, place.real_number, PF_PATH_CACHE);
+		take_real(p, &place, PF_PATH_CACHE);
 		return PF_NEXT;
 	}
 	buckets = flow_buckets(p->hash);
@@ -149,14 +149,19 @@ INLINE int send_unusually(struct xdp_md *ctx, struct packet *p, __u8 encap, __u3
 	return tell_too_big(ctx, p, settings.mtu - size);
 }
 
+/* Most have it whatever comes in front, and need not be asked what that is. */
+INLINE int has_room(const struct packet *p, __u8 encap)
+{
+	return p->length + PF_OUTER_MOST <= settings.room || p->length + outer_size(p->real, encap) <= settings.room;
+}
+
 INLINE int send_to_real(struct xdp_md *ctx, struct packet *p)
 {
 	__u8 encap = p->real->encap;
-	__u32 size = outer_size(p->real, encap);
 	int verdict;
 
-	if (unlikely(encap > PF_ENCAP_GUE || !p->hops || p->length + size > settings.room))
-		return send_unusually(ctx, p, encap, size);
+	if (unlikely(encap > PF_ENCAP_GUE || !p->hops || !has_room(p, encap)))
+		return send_unusually(ctx, p, encap, outer_size(p->real, encap));
 	verdict = encap_packet(ctx, p, encap);
 	if (verdict == PF_FORWARDED)
 		note_hot(ctx, p);
@@ -164,7 +169,7 @@ INLINE int send_to_real(struct xdp_md *ctx, struct packet *p)
 }
 
 /* From the VIP to the real. */
-INLINE int balance(struct xdp_md *ctx, struct packet *p)
+INLINE int find_and_send(struct xdp_md *ctx, struct packet *p)
 {
 	int reason;
 
@@ -177,6 +182,15 @@ INLINE int balance(struct xdp_md *ctx, struct packet *p)
 	if (reason == PF_FORWARDED || reason == PF_LOCAL_REAL)
 		count_traffic(p->vip->number, p->real_number, p->length, p->use);
 	return reason;
+}
+
+/* The same, and what XDP does with the packet. */
+INLINE int balance(struct xdp_md *ctx, struct packet *p)
+{
+	int reason = find_and_send(ctx, p);
+
+	/* What most end with is a constant to the compiler. */
+	return likely(reason == PF_FORWARDED) ? count(p->cpu, PF_FORWARDED) : count(p->cpu, reason);
 }
 
 /* Sets the VIP of a plain packet, of ICMP the sign that its address has one, and its flags. PF_ALL_STEPS as well. */
@@ -231,10 +245,10 @@ INLINE int treat_plain(struct xdp_md *ctx, __u8 family, void *frame, struct pf_c
 		return count(cpu, verdict);
 	p.hash = hash_early(&p);
 	if (unlikely(p.flags & PF_UNUSUAL))
-		return count(cpu, balance(ctx, &p));
+		return balance(ctx, &p);
 	/* The compiler leaves out whatever asks for another flag. */
 	p.flags &= PF_NO_CACHE;
-	return count(cpu, balance(ctx, &p));
+	return balance(ctx, &p);
 }
 
 /* Up to the VIP, or to where a packet ends that is for none. */
@@ -281,7 +295,7 @@ INLINE int treat(struct xdp_md *ctx, __u32 l3, __u8 family, __u8 *hops, __u64 mo
 	p.protocol = veil(p.protocol);
 	p.fragment = veil(p.fragment);
 	p.icmp = veil(p.icmp);
-	return count(cpu, balance(ctx, &p));
+	return balance(ctx, &p);
 }
 
 SEC("xdp")

@@ -15,10 +15,10 @@ INLINE __u32 ring_slot(__u64 hash)
 	return ((hash >> 32) * PF_RING_SLOTS) >> 32;
 }
 
-INLINE void take_real(struct packet *p, __u16 number, __u32 path)
+INLINE void take_real(struct packet *p, const struct ring_place *place, __u32 path)
 {
-	p->real_number = number;
-	p->real = &reals[number];
+	p->real_number = place->real_number;
+	p->real = place->real;
 	trace_real(p, path);
 }
 
@@ -30,19 +30,13 @@ INLINE __u64 slot_bit(__u32 slot)
 /* The ring that is asked, or null. */
 INLINE struct pf_ring *ring_of(__u32 pool)
 {
-	__u32 first = 0;
 	void *map = bpf_map_lookup_elem(&rings, &pool);
 
-	return map ? bpf_map_lookup_elem(map, &first) : 0;
-}
-
-INLINE __u64 is_void(__u32 real_number)
-{
-	return is_zero(reals[real_number].encap); /* PF_ENCAP_NONE */
+	return map ? bpf_map_lookup_elem(map, ONLY_KEY) : 0;
 }
 
 /* The number of the real in a slot of a ring with a few. The 16 bits that have those of the slot may begin at any byte. */
-INLINE __u16 number_of_few(const struct pf_ring *ring, __u64 slot)
+INLINE __u32 number_of_few(const struct pf_ring *ring, __u64 slot)
 {
 	__u64 bit = slot * PF_FEW_BITS;
 
@@ -50,7 +44,7 @@ INLINE __u16 number_of_few(const struct pf_ring *ring, __u64 slot)
 }
 
 /* The same in one with more. Without a branch, as most of look_in_ring. */
-INLINE __u16 number_of_many(const struct pf_ring *ring, __u64 slot)
+INLINE __u32 number_of_many(const struct pf_ring *ring, __u64 slot)
 {
 	return ring->members[ring->near[slot]] + ring->far[slot & ring->far_mask] * PF_RING_MEMBERS;
 }
@@ -67,7 +61,7 @@ INLINE struct ring_place look_in_ring(const struct packet *p, __u32 pool, __u32 
 	__u64 slot = ring_slot(hash_for_ring(p));
 	struct ring_place place = {.pool = pool, .slot = slot, .path = path, .unsettled = 1};
 	struct pf_ring *ring;
-	__u16 number = 0;
+	__u32 number = 0;
 
 	ring = ring_of(pool);
 	if (ring && slot < PF_RING_SLOTS) { /* surely; older verifiers lose the bound */
@@ -76,7 +70,10 @@ INLINE struct ring_place look_in_ring(const struct packet *p, __u32 pool, __u32 
 		number = likely(ring->is_small) ? number_of_few(ring, slot) : number_of_many(ring, slot);
 	}
 	place.real_number = (__u16)veil(number);
-	place.is_void = is_void(place.real_number);
+	place.real = &reals[place.real_number];
+	/* Or else the compiler would find it anew for whoever goes on with it. */
+	asm volatile("" : "+r"(place.real));
+	place.is_void = is_zero(place.real->encap); /* PF_ENCAP_NONE */
 	place.unsettled |= place.is_void;
 	return place;
 }
@@ -103,7 +100,7 @@ INLINE int go_by_ring(struct packet *p, struct ring_place *place)
 	trace_slot(place->pool, place->slot);
 	if (unlikely(place->is_void))
 		return place->real_number ? PF_VOID_REAL : PF_NO_REAL;
-	take_real(p, place->real_number, place->path);
+	take_real(p, place, place->path);
 	return PF_NEXT;
 }
 

@@ -15,9 +15,7 @@
 
 INLINE struct pf_decision *decision(void)
 {
-	__u32 first = 0;
-
-	return PF_TRACING ? bpf_map_lookup_elem(&decisions, &first) : 0;
+	return PF_TRACING ? bpf_map_lookup_elem(&decisions, ONLY_KEY) : 0;
 }
 
 /* Forgets the packet before. */

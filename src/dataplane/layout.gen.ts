@@ -453,7 +453,7 @@ export const structs = {
         "type": "u32",
         "count": 1
       },
-      "spare": {
+      "only_key": {
         "offset": 52,
         "type": "u32",
         "count": 1
@@ -869,4 +869,4 @@ export const variables = {
 } as const;
 
 /** Of bpf/layout.h: first 8 bytes of its SHA-256, in hex. */
-export const fingerprint = 'eb8eae29ca1b2040';
+export const fingerprint = '7d417723b66cf0e7';
