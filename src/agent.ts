@@ -25,6 +25,7 @@ import type { LoadedProgram } from './dataplane/program.ts';
 import { loadProgram } from './dataplane/program.ts';
 import { FleetPublisher } from './fleet/publisher.ts';
 import { Health } from './health/health.ts';
+import { HeldObservations } from './health/held-observations.ts';
 import { EtcdLeasedKeys } from './sync/etcd-lease.ts';
 import { EtcdSource } from './sync/etcd-source.ts';
 import { FileSource } from './sync/file-source.ts';
@@ -55,6 +56,7 @@ export class Agent {
   readonly #dataPlane: MapDataPlane;
   readonly #snapshots: SnapshotStore;
   readonly #health: Health;
+  readonly #held: HeldObservations;
   readonly #reconciler: Reconciler;
   readonly #source: Source;
   /** Null with a file source: there is nothing to publish to. */
@@ -64,7 +66,7 @@ export class Agent {
   #attachment: Attachment | null = null;
   #digests: Digests = noDigests;
   #warmUpOver = false;
-  #earlierServes = false;
+  readonly #earlierServes: boolean;
   #warmUpTimer: NodeJS.Timeout | undefined;
   #settleTimer: NodeJS.Timeout | undefined;
   #fail: (error: unknown) => void = () => {};
@@ -125,7 +127,15 @@ export class Agent {
       log,
       onReconciled: () => this.#afterReconcile(),
     });
-    this.#health = new Health({ lb: config.name, log, onTransition: (transition) => this.#onTransition(transition) });
+    this.#earlierServes = stillServes(config.pinDir);
+    this.#held = new HeldObservations(config.stateDir, config.name, () => this.#health.observations().values(), log);
+    this.#health = new Health({
+      lb: config.name,
+      log,
+      // Its program goes by them still. Where none forwards, nobody is worse off if reals are judged anew.
+      initial: this.#earlierServes ? this.#held.read() : [],
+      onTransition: (transition) => this.#onTransition(transition),
+    });
     this.#snapshots = new SnapshotStore({
       onEmpty: config.onEmpty,
       limits: config.limits,
@@ -152,7 +162,6 @@ export class Agent {
   async #start(): Promise<void> {
     const { pinDir, admin, name } = this.#config;
     const found = describeFound(pinDir);
-    this.#earlierServes = stillServes(pinDir);
     if (found !== null)
       this.#log.info(
         { found },
@@ -190,7 +199,7 @@ export class Agent {
     await this.#announcer.stop(options);
     await Promise.all([
       this.#source.close(),
-      this.#health.close(),
+      this.#health.close().then(() => this.#held.close()),
       this.#publisher?.stop(),
       this.#link.close(),
       this.#egress?.close(),
@@ -207,6 +216,7 @@ export class Agent {
       this.#afterReconcile();
     }, WARM_UP_MS);
     this.#health.update(checkTargets(snapshot));
+    this.#held.changed();
     // With those that are not checked any more forgotten: a real that comes back is one that nobody has judged.
     this.#reconciler.setVerdicts(this.#health.verdicts);
     this.#link.want(segmentReals(snapshot, this.#reconciler.status.observed));
@@ -215,6 +225,7 @@ export class Agent {
 
   #onTransition(transition: HealthTransition): void {
     this.#log.info({ ...transition }, 'a real changed its health');
+    this.#held.changed();
     this.#reconciler.setVerdicts(this.#health.verdicts);
   }
 

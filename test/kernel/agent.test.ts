@@ -1,15 +1,17 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { stringify } from 'yaml';
+import type { AgentState } from '../../src/agent-state.ts';
 import { fetchState } from '../../src/cli/agent-client.ts';
 import type { AgentConfig } from '../../src/config.ts';
 import { parseConfig } from '../../src/config.ts';
+import { detach } from '../../src/dataplane/attachment.ts';
 import { until } from '../support/until.ts';
 
 const child = fileURLToPath(new URL('../support/agent-child.ts', import.meta.url));
@@ -64,17 +66,27 @@ function startAgent(change: (config: AgentConfig) => AgentConfig = (config) => c
   );
   const command = [...inLb, process.execPath, child, JSON.stringify(change(config))];
   const agent = spawn('nsenter', command, { stdio: ['ignore', 'pipe', 'inherit'] });
-  onTestFinished(async () => {
-    const ended = once(agent, 'close');
+  const ended = once(agent, 'close');
+  const kill = async () => {
     agent.kill('SIGKILL');
     await ended;
-  });
+  };
+  onTestFinished(kill);
   /** Replaced as a whole: no half of it is ever read. */
   const write = (tree: object) => {
     writeFileSync(`${state}.new`, stringify(tree));
     renameSync(`${state}.new`, state);
   };
-  return { output: agent.stdout, socket, write };
+  return { output: agent.stdout, socket, write, kill };
+}
+
+/** Takes connections on every address of the namespace. */
+async function startListener(): Promise<void> {
+  const listener = spawn('nsenter', [...inLb, process.execPath, '--eval', LISTEN], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  onTestFinished(() => void listener.kill('SIGKILL'));
+  await once(listener.stdout, 'data');
 }
 
 describe('the agent', () => {
@@ -103,11 +115,7 @@ describe('the agent', () => {
   });
 
   it('gives no new flow to a real that comes back, before it is checked again', async () => {
-    const listener = spawn('nsenter', [...inLb, process.execPath, '--eval', LISTEN], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    onTestFinished(() => void listener.kill('SIGKILL'));
-    await once(listener.stdout, 'data');
+    await startListener();
     const { socket, write } = startAgent();
     /** Slots of the reals that there are, by id. */
     const slots = async () => {
@@ -128,5 +136,50 @@ describe('the agent', () => {
     write(stateOf(reals));
     await until('it is back', 10_000, async () => 'r2' in (await slots()));
     expect(await slots()).toEqual({ r1: 65_537, r2: 0 });
+  });
+
+  it('goes by what the last one concluded until it has judged for itself, while the last program forwards', async () => {
+    await startListener();
+    /** Health and slots of the reals once all of them are as wanted. */
+    const realsOf = async ({ socket }: { readonly socket: string }, isAsWanted: (state: AgentState) => boolean) => {
+      let state: AgentState | null = null;
+      await until('the agent is ready', 20_000, async () => {
+        state = await fetchState(socket).catch(() => null);
+        return state !== null && isAsWanted(state);
+      });
+      const reals = (state as AgentState | null)?.pools[0]?.reals ?? [];
+      return Object.fromEntries(reals.map(({ id, health, slots }) => [id, { health, slots }]));
+    };
+    const stateOf = (times: object) => ({
+      vips: { web: { address: '192.0.2.10', port: 80, protocol: 'tcp', pool: 'web' } },
+      pools: {
+        web: {
+          minHealthy: '0%',
+          checks: [{ type: 'tcp', port: 8_080, ...times }],
+          reals: { r1: { address: '10.99.0.2' }, r2: { address: '10.99.0.77' } },
+        },
+      },
+    });
+    const concluded = { r1: { health: 'up', slots: 65_537 }, r2: { health: 'down', slots: 0 } };
+    const first = startAgent();
+    first.write(stateOf({ interval: '1s', fastInterval: '100ms', timeout: '200ms' }));
+    const known = ({ pools }: AgentState) => pools[0]?.reals.every(({ health }) => health !== 'unknown') ?? false;
+    expect(await realsOf(first, (state) => state.ready && known(state))).toEqual(concluded);
+    // Written meanwhile.
+    await until('it is kept', 5_000, () =>
+      readFileSync(join(folder, 'lb1.observations.json'), 'utf8').includes('down'),
+    );
+    await first.kill();
+    // Nothing is judged by these before the test is over.
+    const slow = stateOf({ interval: '60s', fastInterval: '30s', rise: 10, fall: 10 });
+    const second = startAgent();
+    second.write(slow);
+    expect(await realsOf(second, ({ ready }) => ready)).toEqual(concluded);
+    await second.kill();
+    detach(join(bpffs, 'pilotfish'));
+    const third = startAgent();
+    third.write(slow);
+    const nothing = { health: 'unknown', slots: 0 };
+    expect(await realsOf(third, ({ ready }) => ready)).toEqual({ r1: nothing, r2: nothing });
   });
 });
