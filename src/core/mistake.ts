@@ -26,6 +26,20 @@ export function shown(value: unknown): string {
   return text.length > longestValue ? `${text.slice(0, longestValue)}…` : text;
 }
 
+/** Of a field or in a value: what checks send to prove who they are, also where it is misspelt or misplaced. */
+const telling = /header|authorization|cookie|token|secret|passw/i;
+
+/**
+ * A value of the desired state as a message shows it. Headers of a check may prove who it is, and messages end up in
+ * journals and before everybody who asks for rejected keys.
+ *
+ * @param path of the field
+ */
+export function shownOfState(value: unknown, path: readonly PropertyKey[] = []): string {
+  const text = shown(value);
+  return value !== undefined && telling.test(`${fieldPath(path)} ${text}`) ? 'what may be a secret' : text;
+}
+
 /** `['checks', 0, 'port']` as `checks[0].port`. */
 export function fieldPath(path: readonly PropertyKey[]): string {
   return path.reduce<string>((text, step) => {

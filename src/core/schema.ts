@@ -19,7 +19,7 @@ import {
   report,
   wholeNumber,
 } from './fields.ts';
-import { Mistake, type Problem, shown } from './mistake.ts';
+import { Mistake, type Problem, shown, shownOfState } from './mistake.ts';
 import type { Address, Pool, Real, Settings, Vip } from './model.ts';
 import { encaps, onDownModes, protocols, realStates } from './model.ts';
 import { DEFAULT_SEED } from './seed.ts';
@@ -193,15 +193,17 @@ export function readValue<K extends ItemKind>(kind: K, raw: string): ItemValues[
   try {
     json = JSON.parse(raw);
   } catch (error) {
+    const value = shownOfState(raw);
     return [
       {
         field: '',
-        value: shown(raw),
-        message: `is not JSON: ${(error as SyntaxError).message}`,
+        value,
+        // Which quotes what stands where JSON ends.
+        message: value === shown(raw) ? `is not JSON: ${(error as SyntaxError).message}` : 'is not JSON',
         fix: 'write the value as a JSON object',
       },
     ];
   }
   const result = schemas[kind].safeParse(json);
-  return result.success ? result.data : problemsOf(result.error, json);
+  return result.success ? result.data : problemsOf(result.error, json, shownOfState);
 }

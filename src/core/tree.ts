@@ -1,7 +1,7 @@
 import { isRecord, readName } from './fields.ts';
 import { nearest } from './hints.ts';
 import { desiredPrefix, keys as keyNames } from './key-path.ts';
-import { Mistake, type Problem, shown } from './mistake.ts';
+import { Mistake, type Problem, shownOfState } from './mistake.ts';
 import { isConsulQuery } from './schema.ts';
 
 /** The file form of the desired state as keys, so that one parser serves files and stores. */
@@ -115,7 +115,7 @@ class TreeReader implements TreeKeys {
   }
 
   #problem(field: string, value: unknown, message: string, fix: string): Problem {
-    const problem = { field, value: shown(value), message, fix };
+    const problem = { field, value: shownOfState(value), message, fix };
     this.problems.push(problem);
     return problem;
   }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Check } from '../../src/core/model.ts';
+import { readValue } from '../../src/core/schema.ts';
 import { good, parse, rejections } from '../support/desired.ts';
 
 type Written = Readonly<Record<string, unknown>>;
@@ -160,6 +161,25 @@ describe('a mistake in a check by HTTP is reported with place, message and fix',
   it.each(cases)('%j', (check, place, message, fix) => {
     expect(mistakes(check)).toEqual([[place, message, fix]]);
   });
+});
+
+it.each([
+  ['a header', [{ type: 'http', headers: { authorization: 'Bearer hunter2\n' } }]],
+  ['all headers', [{ type: 'http', headers: ['authorization: Bearer hunter2'] }]],
+  ['a field that is misspelt', [{ type: 'http', header: { 'x-auth': 'hunter2' } }]],
+  ['a field in the wrong place', [{ type: 'http', authorization: 'hunter2' }]],
+  ['a check that is no list', { type: 'http', headers: { 'x-auth': 'hunter2' } }],
+])('shows no secret where %s is a mistake', (_, checks) => {
+  const text = JSON.stringify(readValue('pool', JSON.stringify({ checks })));
+  expect(text).toContain('what may be a secret');
+  expect(text).not.toContain('hunter2');
+  const broken = JSON.stringify(readValue('pool', JSON.stringify({ checks }).replace('hunter2', '"hunter2')));
+  expect(broken).toContain('is not JSON');
+  expect(broken).not.toContain('hunter2');
+});
+
+it('shows other values as they are', () => {
+  expect(readValue('pool', '{"checks":[{"type":"http","path":"healthz"}]}')).toMatchObject([{ value: '"healthz"' }]);
 });
 
 it('reports every mistake of a check', () => {
