@@ -7,6 +7,7 @@ import { Announcer } from './announce/announcer.ts';
 import { LeftMark } from './announce/left-mark.ts';
 import type { AgentConfig } from './config.ts';
 import { checkTargets } from './core/check-targets.ts';
+import type { Observed } from './core/data-plane.ts';
 import type { HealthTransition } from './core/health-state.ts';
 import type { Snapshot } from './core/model.ts';
 import { realKey } from './core/model.ts';
@@ -16,7 +17,7 @@ import { segmentReals } from './core/segment-reals.ts';
 import { type Digests, digestState, noDigests } from './core/state-digest.ts';
 import { tooTightForIpv6 } from './core/tight-mtu.ts';
 import type { Attachment } from './dataplane/attachment.ts';
-import { attach, checkPinDir, describeFound, stillServes } from './dataplane/attachment.ts';
+import { attach, checkPinDir, describeFound, servingProgram } from './dataplane/attachment.ts';
 import { MapDataPlane } from './dataplane/dataplane.ts';
 import { Egress } from './dataplane/egress.ts';
 import { HostLink } from './dataplane/host-link.ts';
@@ -66,7 +67,8 @@ export class Agent {
   #attachment: Attachment | null = null;
   #digests: Digests = noDigests;
   #warmUpOver = false;
-  readonly #earlierServes: boolean;
+  /** Id of the program of an earlier agent that serves VIPs; null when there was none. */
+  readonly #earlierProgram: number | null;
   #warmUpTimer: NodeJS.Timeout | undefined;
   #settleTimer: NodeJS.Timeout | undefined;
   #fail: (error: unknown) => void = () => {};
@@ -127,13 +129,19 @@ export class Agent {
       log,
       onReconciled: () => this.#afterReconcile(),
     });
-    this.#earlierServes = stillServes(config.pinDir);
-    this.#held = new HeldObservations(config.stateDir, config.name, () => this.#health.observations().values(), log);
+    this.#earlierProgram = servingProgram(config.pinDir);
+    this.#held = new HeldObservations({
+      stateDir: config.stateDir,
+      lb: config.name,
+      program: loaded.program.info.id,
+      current: () => this.#health.observations().values(),
+      log,
+    });
     this.#health = new Health({
       lb: config.name,
       log,
       // Its program goes by them still. Where none forwards, nobody is worse off if reals are judged anew.
-      initial: this.#earlierServes ? this.#held.read() : [],
+      initial: this.#earlierProgram === null ? [] : this.#held.read(this.#earlierProgram),
       onTransition: (transition) => this.#onTransition(transition),
     });
     this.#snapshots = new SnapshotStore({
@@ -211,12 +219,17 @@ export class Agent {
   }
 
   #onSnapshot(snapshot: Snapshot): void {
+    // What is known of its reals is of use if they come back, and they get as long as any to be judged.
+    if (this.#attachment === null && this.#looksWiped(snapshot)) {
+      this.#reconciler.setSnapshot(snapshot);
+      return;
+    }
     this.#warmUpTimer ??= setTimeout(() => {
       this.#warmUpOver = true;
       this.#afterReconcile();
     }, WARM_UP_MS);
     this.#health.update(checkTargets(snapshot));
-    this.#held.changed();
+    this.#keep();
     // With those that are not checked any more forgotten: a real that comes back is one that nobody has judged.
     this.#reconciler.setVerdicts(this.#health.verdicts);
     this.#link.want(segmentReals(snapshot, this.#reconciler.status.observed));
@@ -225,8 +238,13 @@ export class Agent {
 
   #onTransition(transition: HealthTransition): void {
     this.#log.info({ ...transition }, 'a real changed its health');
-    this.#held.changed();
+    this.#keep();
     this.#reconciler.setVerdicts(this.#health.verdicts);
+  }
+
+  /** For the next agent, which takes over from this one’s program: until that is attached, the file is about an earlier one. */
+  #keep(): void {
+    if (this.#attachment !== null) this.#held.changed();
   }
 
   /** True when every real has been judged, so that attaching would not turn a running LB’s pools empty. */
@@ -237,12 +255,23 @@ export class Agent {
     });
   }
 
+  /** True when the maps have the MAC address of every real that needs one, as far as there will be one. */
+  #reachesAll(observed: Observed | null): boolean {
+    const { neighbours } = this.#link.image;
+    return (
+      this.#link.knowsNeighbours &&
+      [...(observed?.reals.values() ?? [])].every(
+        ({ address, encap }) => encap.kind !== 'l2' || encap.mac === (neighbours.get(address) ?? encap.mac),
+      )
+    );
+  }
+
   #afterReconcile(): void {
     const { snapshot, observed } = this.#reconciler.status;
     if (snapshot === null) return;
     // A real that is gone from the state is looked after until it is gone from the maps.
     this.#link.want(segmentReals(this.#snapshots.snapshot ?? snapshot, observed));
-    const warm = this.#warmUpOver || this.#judgedAll(snapshot);
+    const warm = this.#warmUpOver || (this.#judgedAll(snapshot) && this.#reachesAll(observed));
     if (this.#attachment === null && warm && !this.#looksWiped(snapshot)) this.#attach();
     this.#publish(snapshot);
     if (this.#notReady().length === 0) this.#announcer.ready();
@@ -250,7 +279,7 @@ export class Agent {
 
   /** An empty source is no reason to replace a program that serves VIPs: it may be a wiped store (`onEmpty`). */
   #looksWiped(snapshot: Snapshot): boolean {
-    return this.#config.onEmpty === 'keep' && this.#earlierServes && snapshot.vips.size === 0;
+    return this.#config.onEmpty === 'keep' && this.#earlierProgram !== null && snapshot.vips.size === 0;
   }
 
   #attach(): void {
@@ -258,6 +287,7 @@ export class Agent {
     try {
       this.#attachment = attach(this.#loaded, { interface: name, mode, pinDir, log: this.#log });
       this.#log.info({ interface: name, mode: this.#attachment.mode, replaced: this.#attachment.replaced }, 'attached');
+      this.#keep();
       // Not before: until now packets left by what an earlier agent has in agent.yaml.
       const removed = removePasses(pinDir, (index) => index !== this.#egress?.programIndex);
       if (removed.length > 0) this.#log.info({ removed }, 'packets do not leave there any more');

@@ -71,11 +71,18 @@ export function describeFound(pinDir: string): string | null {
 }
 
 /**
- * Whether an earlier agent’s program is still attached and has VIPs to serve. Its directory cannot be read without
- * CAP_SYS_ADMIN, but some address has to be served, and by some real: the end of a tunnel alone has none.
+ * Id of an earlier agent’s program that is still attached and has VIPs to serve; null when there is none. Its directory cannot be
+ * read without CAP_SYS_ADMIN, but some address has to be served, and by some real: the end of a tunnel alone has none.
  */
-export function stillServes(pinDir: string): boolean {
-  if (describeFound(pinDir) === null) return false;
+export function servingProgram(pinDir: string): number | null {
+  const link = openPinnedLink(linkPath(pinDir));
+  if (link === null) return null;
+  const { progId, ifindex } = link.info;
+  link.close();
+  return ifindex !== 0 && hasVips(pinDir) ? progId : null;
+}
+
+function hasVips(pinDir: string): boolean {
   const { size } = structs.pf_real;
   const reals = pinnedValues(pinDir, 'reals');
   const numbers = Array.from({ length: reals.length / size }, (_, number) => number);

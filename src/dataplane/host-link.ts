@@ -114,6 +114,11 @@ export class HostLink {
     return this.#image;
   }
 
+  /** True when every real that is wanted has a MAC address, needs none, or was looked for in vain. */
+  get knowsNeighbours(): boolean {
+    return this.#neighbours.pending.every((address) => this.#image.local.has(address));
+  }
+
   /** What people should look at, in words. */
   get problems(): string[] {
     const problems = this.#failure === null ? [] : [`this host cannot be looked at: ${this.#failure}`];

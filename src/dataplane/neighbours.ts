@@ -57,6 +57,11 @@ export class Neighbours {
     return new Map([...this.#macs].filter(([address]) => this.#reals.has(address)));
   }
 
+  /** Reals of which nothing is known yet. */
+  get pending(): Address[] {
+    return [...this.#reals].filter((address) => !this.#macs.has(address) && !this.#unreached.has(address));
+  }
+
   /** Reals that were looked for in vain; sorted by text. */
   get missing(): Address[] {
     return [...this.#unreached.keys()].filter((address) => this.#reals.has(address) && !this.#macs.has(address)).sort();

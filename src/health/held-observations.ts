@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
@@ -9,9 +9,11 @@ import type { RealObservation } from '../core/health-state.ts';
 
 /** How long changes are gathered before the file is written; what a killed agent leaves is this much older at most. */
 const GATHER_MS = 250;
+const RETRY_MS = 2_000;
 
 const contents = z.object({
   version: z.literal(1),
+  program: z.number(),
   observations: z.array(
     z.object({
       pool: z.string(),
@@ -23,39 +25,48 @@ const contents = z.object({
   ),
 });
 
+export interface HeldOptions {
+  readonly stateDir: string;
+  /** Name of the LB, so that two agents may share a directory. */
+  readonly lb: string;
+  /** Id of the program that goes by these observations. */
+  readonly program: number;
+  /** All of them, asked for when they are written. */
+  readonly current: () => Iterable<RealObservation>;
+  readonly log: Logger;
+  readonly retryMs?: number;
+}
+
 /**
- * The file that has what this LB has concluded about reals, for the agent that comes after this one: until that one has
- * results of its own, the last observations hold. A convenience of restarts: that it cannot be read or written is logged and nothing else.
+ * The file that has what this LB has concluded about reals, for the agent that takes over from this one’s program: until that one
+ * has results of its own, the last observations hold. A convenience of restarts: that it cannot be read or written is logged and
+ * nothing else, and what cannot be kept up to date is removed.
  */
 export class HeldObservations {
   readonly path: string;
-  readonly #log: Logger;
-  readonly #current: () => Iterable<RealObservation>;
+  readonly #options: HeldOptions;
   #writing: Promise<void> | null = null;
   #changed = false;
   #failed = false;
   readonly #closing = new AbortController();
 
-  /**
-   * @param lb name of the LB, so that two agents may share a directory
-   * @param current all observations, asked for when they are written
-   */
-  constructor(stateDir: string, lb: string, current: () => Iterable<RealObservation>, log: Logger) {
-    this.path = join(stateDir, `${lb}.observations.json`);
-    this.#current = current;
-    this.#log = log;
+  constructor(options: HeldOptions) {
+    this.path = join(options.stateDir, `${options.lb}.observations.json`);
+    this.#options = options;
   }
 
-  /** What an earlier agent has left; empty when there is nothing that could be of use. */
-  read(): RealObservation[] {
+  /**
+   * What an earlier agent has left; empty when there is nothing that could be of use.
+   * @param program id of the one that forwards: others of the same name may have written the file, or older versions not have
+   */
+  read(program: number): RealObservation[] {
     try {
-      return contents.parse(JSON.parse(readFileSync(this.path, 'utf8'))).observations;
+      const held = contents.parse(JSON.parse(readFileSync(this.path, 'utf8')));
+      return held.program === program ? held.observations : [];
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      const reason = error instanceof z.ZodError ? z.prettifyError(error) : messageOf(error);
-      if (code !== 'ENOENT')
-        this.#log.warn(
-          { path: this.path, reason },
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
+        this.#warn(
+          error instanceof z.ZodError ? z.prettifyError(error) : messageOf(error),
           'what the last agent concluded about reals cannot be read: they are judged anew',
         );
       return [];
@@ -68,38 +79,48 @@ export class HeldObservations {
     this.#writing ??= this.#follow();
   }
 
-  /** Resolves when the file has the last observations. */
+  /** Resolves when the file has the last observations, or cannot have them. */
   async close(): Promise<void> {
     this.#closing.abort();
     await this.#writing;
   }
 
   async #follow(): Promise<void> {
+    const { signal } = this.#closing;
     while (this.#changed) {
-      await sleep(GATHER_MS, undefined, { signal: this.#closing.signal, ref: false }).catch(() => {});
+      const pauseMs = this.#failed ? (this.#options.retryMs ?? RETRY_MS) : GATHER_MS;
+      await sleep(pauseMs, undefined, { signal, ref: false }).catch(() => {});
+      const isLast = signal.aborted;
       this.#changed = false;
-      await this.#write();
+      if (!(await this.#write())) this.#changed = !isLast;
     }
     this.#writing = null;
   }
 
-  /** Aside and then into place, so that nobody ever reads a half of it. */
-  async #write(): Promise<void> {
-    const observations = Array.from(this.#current()).filter(({ observation }) => observation !== 'unknown');
+  /** Aside and then into place, so that nobody ever reads a half of it. False when it failed. */
+  async #write(): Promise<boolean> {
+    const { program, current } = this.#options;
+    const observations = Array.from(current()).filter(({ observation }) => observation !== 'unknown');
     const aside = `${this.path}.new`;
     try {
       await mkdir(dirname(this.path), { recursive: true });
-      await writeFile(aside, JSON.stringify({ version: 1, observations }));
+      // Reasons quote what reals have answered.
+      await writeFile(aside, JSON.stringify({ version: 1, program, observations }), { mode: 0o600 });
       await rename(aside, this.path);
       this.#failed = false;
+      return true;
     } catch (error) {
       // Once, and not again with every change.
-      if (this.#failed) return;
+      if (!this.#failed)
+        this.#warn(messageOf(error), 'observations cannot be kept for the next agent, which would judge reals anew');
       this.#failed = true;
-      this.#log.warn(
-        { path: this.path, reason: messageOf(error) },
-        'observations cannot be kept for the next agent, which would judge reals anew',
-      );
+      // What is older than the program that forwards is worse than nothing.
+      await Promise.allSettled([rm(this.path, { force: true }), rm(aside, { force: true })]);
+      return false;
     }
+  }
+
+  #warn(reason: string, what: string): void {
+    this.#options.log.warn({ path: this.path, reason }, what);
   }
 }

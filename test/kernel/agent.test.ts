@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { stringify } from 'yaml';
@@ -11,7 +12,10 @@ import type { AgentState } from '../../src/agent-state.ts';
 import { fetchState } from '../../src/cli/agent-client.ts';
 import type { AgentConfig } from '../../src/config.ts';
 import { parseConfig } from '../../src/config.ts';
-import { detach } from '../../src/dataplane/attachment.ts';
+import { detach, servingProgram } from '../../src/dataplane/attachment.ts';
+import { structs } from '../../src/dataplane/layout.gen.ts';
+import { openPinnedMap } from '../../src/dataplane/native.ts';
+import { decodeReal } from '../../src/dataplane/records.ts';
 import { until } from '../support/until.ts';
 
 const child = fileURLToPath(new URL('../support/agent-child.ts', import.meta.url));
@@ -26,11 +30,13 @@ const LISTEN = `require('node:net')
 
 let folder: string;
 let bpffs: string;
+let pinDir: string;
 let agents = 0;
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'pilotfish-agent-'));
   bpffs = join(folder, 'bpf');
+  pinDir = join(bpffs, 'pilotfish');
   mkdirSync(bpffs);
   execFileSync('mount', ['-t', 'bpf', 'bpf', bpffs]);
   ip('netns', 'add', lb);
@@ -57,7 +63,7 @@ function startAgent(change: (config: AgentConfig) => AgentConfig = (config) => c
       interface: 'eth0',
       gateway: '10.99.0.1',
       source: { file: state },
-      pinDir: join(bpffs, 'pilotfish'),
+      pinDir,
       stateDir: folder,
       admin: { socket },
       flowCache: { entriesPerCpu: 1_024 },
@@ -67,17 +73,18 @@ function startAgent(change: (config: AgentConfig) => AgentConfig = (config) => c
   const command = [...inLb, process.execPath, child, JSON.stringify(change(config))];
   const agent = spawn('nsenter', command, { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = once(agent, 'close');
-  const kill = async () => {
-    agent.kill('SIGKILL');
+  const end = async (signal: NodeJS.Signals) => {
+    agent.kill(signal);
     await ended;
   };
+  const kill = () => end('SIGKILL');
   onTestFinished(kill);
   /** Replaced as a whole: no half of it is ever read. */
   const write = (tree: object) => {
     writeFileSync(`${state}.new`, stringify(tree));
     renameSync(`${state}.new`, state);
   };
-  return { output: agent.stdout, socket, write, kill };
+  return { output: agent.stdout, socket, write, kill, stop: () => end('SIGTERM') };
 }
 
 /** Takes connections on every address of the namespace. */
@@ -138,48 +145,102 @@ describe('the agent', () => {
     expect(await slots()).toEqual({ r1: 65_537, r2: 0 });
   });
 
-  it('goes by what the last one concluded until it has judged for itself, while the last program forwards', async () => {
-    await startListener();
-    /** Health and slots of the reals once all of them are as wanted. */
-    const realsOf = async ({ socket }: { readonly socket: string }, isAsWanted: (state: AgentState) => boolean) => {
-      let state: AgentState | null = null;
-      await until('the agent is ready', 20_000, async () => {
-        state = await fetchState(socket).catch(() => null);
-        return state !== null && isAsWanted(state);
-      });
-      const reals = (state as AgentState | null)?.pools[0]?.reals ?? [];
-      return Object.fromEntries(reals.map(({ id, health, slots }) => [id, { health, slots }]));
-    };
-    const stateOf = (times: object) => ({
+  describe('after another one', () => {
+    const quick = { interval: '1s', fastInterval: '100ms', timeout: '200ms' };
+    const slow = { interval: '60s', fastInterval: '30s', rise: 10, fall: 10 };
+    const stateOf = (times: object, pool: object = {}) => ({
       vips: { web: { address: '192.0.2.10', port: 80, protocol: 'tcp', pool: 'web' } },
       pools: {
         web: {
           minHealthy: '0%',
           checks: [{ type: 'tcp', port: 8_080, ...times }],
           reals: { r1: { address: '10.99.0.2' }, r2: { address: '10.99.0.77' } },
+          ...pool,
         },
       },
     });
     const concluded = { r1: { health: 'up', slots: 65_537 }, r2: { health: 'down', slots: 0 } };
-    const first = startAgent();
-    first.write(stateOf({ interval: '1s', fastInterval: '100ms', timeout: '200ms' }));
-    const known = ({ pools }: AgentState) => pools[0]?.reals.every(({ health }) => health !== 'unknown') ?? false;
-    expect(await realsOf(first, (state) => state.ready && known(state))).toEqual(concluded);
-    // Written meanwhile.
-    await until('it is kept', 5_000, () =>
-      readFileSync(join(folder, 'lb1.observations.json'), 'utf8').includes('down'),
-    );
-    await first.kill();
-    // Nothing is judged by these before the test is over.
-    const slow = stateOf({ interval: '60s', fastInterval: '30s', rise: 10, fall: 10 });
-    const second = startAgent();
-    second.write(slow);
-    expect(await realsOf(second, ({ ready }) => ready)).toEqual(concluded);
-    await second.kill();
-    detach(join(bpffs, 'pilotfish'));
-    const third = startAgent();
-    third.write(slow);
+    const isKnown = ({ pools }: AgentState) => pools[0]?.reals.every(({ health }) => health !== 'unknown') ?? false;
     const nothing = { health: 'unknown', slots: 0 };
-    expect(await realsOf(third, ({ ready }) => ready)).toEqual({ r1: nothing, r2: nothing });
+
+    /** Health and slots of the reals once it is as wanted. */
+    async function realsOf({ socket }: { readonly socket: string }, isAsWanted: (state: AgentState) => boolean) {
+      let state: AgentState | null = null;
+      await until('the agent is as wanted', 20_000, async () => {
+        state = await fetchState(socket).catch(() => null);
+        return state !== null && isAsWanted(state);
+      });
+      const reals = (state as AgentState | null)?.pools[0]?.reals ?? [];
+      return Object.fromEntries(reals.map(({ id, health, slots }) => [id, { health, slots }]));
+    }
+
+    /** An agent that has judged all reals, and has stopped as agents do. */
+    async function judgeAndStop(): Promise<void> {
+      await startListener();
+      const agent = startAgent();
+      agent.write(stateOf(quick));
+      expect(await realsOf(agent, (state) => state.ready && isKnown(state))).toEqual(concluded);
+      await agent.stop();
+    }
+
+    it('goes by what that one concluded until it has judged for itself, while its program forwards', async () => {
+      await judgeAndStop();
+      // Killed as soon as it forwards, twice: what it has got itself it hands on.
+      for (let life = 0; life < 2; life++) {
+        const agent = startAgent();
+        agent.write(stateOf(slow));
+        expect(await realsOf(agent, ({ ready }) => ready)).toEqual(concluded);
+        await until('that is kept', 5_000, async () => {
+          const held = JSON.parse(readFileSync(join(folder, 'lb1.observations.json'), 'utf8'));
+          return held.program === servingProgram(pinDir);
+        });
+        await agent.kill();
+      }
+      detach(pinDir);
+      const last = startAgent();
+      last.write(stateOf(slow));
+      expect(await realsOf(last, ({ ready }) => ready)).toEqual({ r1: nothing, r2: nothing });
+    });
+
+    it('goes by it also when the state comes back only after a while', async () => {
+      await judgeAndStop();
+      const agent = startAgent();
+      const isWaiting = ({ problems }: AgentState) => problems.some((problem) => problem.includes('has no VIP'));
+      await realsOf(agent, isWaiting);
+      // Longer than first checks may take.
+      await sleep(5_500);
+      agent.write(stateOf(slow));
+      expect(await realsOf(agent, ({ ready }) => ready)).toEqual(concluded);
+    });
+
+    it('takes over no sooner than it has the MAC addresses of reals with encap l2', async () => {
+      const mac = '02:00:00:00:00:77';
+      // So many that they are not asked all at once.
+      const addresses = Array.from({ length: 150 }, (_, n) => `10.99.0.${100 + n}`);
+      const neighbours = (verb: string) =>
+        addresses.map((address) => `neigh ${verb} ${address} lladdr ${mac} dev eth0\n`).join('');
+      execFileSync('ip', ['-n', lb, '-batch', '-'], { input: neighbours('replace') });
+      onTestFinished(() => void execFileSync('ip', ['-n', lb, '-batch', '-'], { input: neighbours('del') }));
+      const silent = addresses.map((address, n) => [`r${n}`, { address }] as const);
+      const reals = { ...Object.fromEntries(silent), up: { address: '10.99.0.2' } };
+      await startListener();
+      const first = startAgent();
+      first.write(stateOf(quick, { reals }));
+      await realsOf(first, (state) => state.ready && isKnown(state));
+      await first.stop();
+      const before = servingProgram(pinDir);
+      const agent = startAgent();
+      // That nearly all are down is not minded.
+      agent.write(stateOf(slow, { reals, encap: 'l2', minHealthy: '100%' }));
+      await realsOf(agent, ({ attached }) => attached !== null);
+      expect(servingProgram(pinDir)).not.toBe(before);
+      const { size } = structs.pf_real;
+      const values = openPinnedMap(join(pinDir, 'maps', 'reals'))?.entries().values ?? new Uint8Array();
+      const records = Array.from({ length: 160 }, (_, n) => decodeReal(values.subarray(n * size, (n + 1) * size)));
+      const found = records.flatMap((record) =>
+        record.address !== null && record.encap.kind === 'l2' ? [record.encap.mac] : [],
+      );
+      expect(found).toEqual(addresses.map(() => mac));
+    });
   });
 });

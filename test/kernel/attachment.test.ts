@@ -12,7 +12,7 @@ import type { HostImage } from '../../src/core/target.ts';
 import { buildTarget } from '../../src/core/target.ts';
 import { allUp } from '../../src/core/verdicts.ts';
 import type { Attachment, AttachOptions } from '../../src/dataplane/attachment.ts';
-import { attach, checkPinDir, describeFound, detach, stillServes } from '../../src/dataplane/attachment.ts';
+import { attach, checkPinDir, describeFound, detach, servingProgram } from '../../src/dataplane/attachment.ts';
 import { indexKey } from '../../src/dataplane/codec.ts';
 import { MapDataPlane } from '../../src/dataplane/dataplane.ts';
 import { maps, variables } from '../../src/dataplane/layout.gen.ts';
@@ -268,24 +268,24 @@ describe('an earlier program', () => {
   }
 
   it('serves when it is attached and has a VIP', async () => {
-    expect(stillServes(pinDir)).toBe(false);
+    expect(servingProgram(pinDir)).toBeNull();
     const loaded = await load();
     const attachment = attachTo(loaded);
-    expect(stillServes(pinDir)).toBe(false);
+    expect(servingProgram(pinDir)).toBeNull();
     const dataPlane = new MapDataPlane(loaded.store, new RingBuilder());
     await fill(dataPlane, snapshot([], []));
     // It has the end of a tunnel.
-    expect(stillServes(pinDir)).toBe(false);
+    expect(servingProgram(pinDir)).toBeNull();
     const web = pool('web', ['10.0.0.1']);
     await fill(dataPlane, snapshot([web], [vip('web')]));
-    expect(stillServes(pinDir)).toBe(true);
+    expect(servingProgram(pinDir)).toBe(loaded.program.info.id);
     await fill(dataPlane, snapshot([], []));
-    expect(stillServes(pinDir)).toBe(false);
+    expect(servingProgram(pinDir)).toBeNull();
     await fill(dataPlane, snapshot([web], [vip('web')]));
     attachment.close();
     loaded.program.close();
     detach(pinDir);
-    expect(stillServes(pinDir)).toBe(false);
+    expect(servingProgram(pinDir)).toBeNull();
   });
 });
 

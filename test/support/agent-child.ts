@@ -6,7 +6,7 @@ import { MapDataPlane } from '../../src/dataplane/dataplane.ts';
 /**
  * An agent in a process of its own, so that it can be in a network namespace of its own, with times that agent.yaml does not allow.
  * Its AgentConfig comes as JSON in the first argument. It writes the time, in milliseconds, each time that it settles slots,
- * and ends when it fails.
+ * and ends when it fails, or on SIGTERM as an agent does.
  */
 
 const { settle } = MapDataPlane.prototype;
@@ -17,4 +17,5 @@ MapDataPlane.prototype.settle = function (): void {
 
 const config = JSON.parse(process.argv[2] ?? '{}') as AgentConfig;
 const agent = await Agent.start(config, pino({ level: 'silent' }));
+process.once('SIGTERM', () => void agent.stop({ leave: false }).then(() => process.exit(0)));
 await agent.failed;

@@ -1,11 +1,13 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import type { RealObservation } from '../../src/core/health-state.ts';
-import { HeldObservations } from '../../src/health/held-observations.ts';
+import { HeldObservations, type HeldOptions } from '../../src/health/held-observations.ts';
 import { until } from '../support/until.ts';
+
+const PROGRAM = 77;
 
 const up: RealObservation = {
   pool: 'web',
@@ -29,8 +31,8 @@ beforeEach(() => {
   logged = [];
 });
 
-const held = (current: () => Iterable<RealObservation> = () => [], lb = 'lb1') =>
-  new HeldObservations(stateDir, lb, current, log);
+const held = (current: () => Iterable<RealObservation> = () => [], options: Partial<HeldOptions> = {}) =>
+  new HeldObservations({ stateDir, lb: 'lb1', program: PROGRAM, current, log, ...options });
 
 async function leave(...observations: RealObservation[]): Promise<string> {
   const before = held(() => observations);
@@ -41,33 +43,36 @@ async function leave(...observations: RealObservation[]): Promise<string> {
 
 describe('what an agent leaves to the next one', () => {
   it('is what it has concluded, without what it has not', async () => {
-    await leave(up, unknown, down);
-    expect(held().read()).toEqual([up, down]);
+    const path = await leave(up, unknown, down);
+    expect(held().read(PROGRAM)).toEqual([up, down]);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
     expect(logged).toEqual([]);
   });
 
   it('is nothing at first, which is no mistake', () => {
-    expect(held().read()).toEqual([]);
+    expect(held().read(PROGRAM)).toEqual([]);
     expect(logged).toEqual([]);
   });
 
-  it('is for the LB of that name', async () => {
+  it('is for the LB of that name, and for whoever takes over from that program', async () => {
     await leave(up);
-    expect(held(undefined, 'lb2').read()).toEqual([]);
+    expect(held(undefined, { lb: 'lb2' }).read(PROGRAM)).toEqual([]);
+    expect(held().read(PROGRAM + 1)).toEqual([]);
+    expect(logged).toEqual([]);
   });
 
   it('is written soon after a change, for an agent that is killed', async () => {
     let current = [up];
     const agent = held(() => current);
     agent.changed();
-    await until('it is there', 5_000, () => held().read().length === 1);
+    await until('it is there', 5_000, () => held().read(PROGRAM).length === 1);
     current = [{ ...up, observation: 'down' }];
     agent.changed();
-    await until('it has changed', 5_000, () => held().read()[0]?.observation === 'down');
+    await until('it has changed', 5_000, () => held().read(PROGRAM)[0]?.observation === 'down');
     await agent.close();
   });
 
-  it('has the last of many changes, and leaves no other file', async () => {
+  it('has the last of many changes, gathered, and leaves no other file', async () => {
     let writes = 0;
     let current = up;
     const agent = held(() => {
@@ -79,9 +84,24 @@ describe('what an agent leaves to the next one', () => {
       agent.changed();
     }
     await agent.close();
-    expect(held().read()).toEqual([{ ...up, since: 999 }]);
-    expect(writes).toBeLessThan(5);
+    expect(held().read(PROGRAM)).toEqual([{ ...up, since: 999 }]);
+    expect(writes).toBe(1);
     expect(readdirSync(stateDir)).toEqual(['lb1.observations.json']);
+  });
+
+  it('has what changes while it is written', async () => {
+    let current = [up];
+    const agent = held(() => {
+      const now = current;
+      if (now[0] === up) {
+        current = [down];
+        agent.changed();
+      }
+      return now;
+    });
+    agent.changed();
+    await agent.close();
+    expect(held().read(PROGRAM)).toEqual([down]);
   });
 
   it.each([
@@ -92,25 +112,38 @@ describe('what an agent leaves to the next one', () => {
   ])('is not believed when it is %s', async (_, spoil) => {
     const path = await leave(up);
     writeFileSync(path, spoil(readFileSync(path, 'utf8')));
-    expect(held().read()).toEqual([]);
+    expect(held().read(PROGRAM)).toEqual([]);
     expect(logged).toMatchObject([
       { msg: 'what the last agent concluded about reals cannot be read: they are judged anew', path },
     ]);
   });
 
-  it('is missed with a warning, and not one a change, while it cannot be written', async () => {
-    const agent = held(() => [up]);
-    mkdirSync(agent.path, { recursive: true });
-    for (let n = 0; n < 2; n++) {
-      agent.changed();
-      await agent.close();
-    }
+  it('is missed with one warning, and never out of date, while it cannot be written', async () => {
+    await leave(up);
+    const agent = held(() => [down], { retryMs: 50 });
+    const aside = `${agent.path}.new`;
+    mkdirSync(join(aside, 'in the way'), { recursive: true });
+    agent.changed();
+    await until('the old one is gone', 5_000, () => held().read(PROGRAM).length === 0);
+    agent.changed();
+    rmSync(aside, { recursive: true });
+    await until('it is written by itself', 5_000, () => held().read(PROGRAM).length === 1);
+    await agent.close();
     expect(logged).toMatchObject([
-      { msg: 'observations cannot be kept for the next agent, which would judge reals anew' },
+      { msg: 'observations cannot be kept for the next agent, which would judge reals anew', path: agent.path },
     ]);
-    rmSync(agent.path, { recursive: true });
+  });
+
+  it('is written once more at the end, and not for ever', async () => {
+    const agent = held(() => [up], { retryMs: 60_000 });
+    mkdirSync(join(`${agent.path}.new`, 'in the way'), { recursive: true });
+    agent.changed();
+    await until('it has failed', 5_000, () => logged.length === 1);
+    await agent.close();
+    expect(held().read(PROGRAM)).toEqual([]);
+    rmSync(`${agent.path}.new`, { recursive: true });
     agent.changed();
     await agent.close();
-    expect(held().read()).toEqual([up]);
+    expect(held().read(PROGRAM)).toEqual([up]);
   });
 });
