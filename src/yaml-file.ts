@@ -16,7 +16,9 @@ import { type ErrorCode, messageOf, PilotfishError } from './core/errors.ts';
 function describeSyntax(error: YAMLError): string {
   const [at] = error.linePos ?? [];
   const [first = error.message] = error.message.split('\n');
-  const message = first.replace(/ at line \d+, column \d+:?$/, '');
+  const whole = first.replace(/ at line \d+, column \d+:?$/, '');
+  // What stands there may be a password.
+  const message = error.code === 'UNEXPECTED_TOKEN' ? whole.replace(/: .*/s, '') : whole;
   return at === undefined ? message : `line ${at.line}, column ${at.col}: ${message}`;
 }
 

@@ -24,12 +24,12 @@ function readShortText(value: unknown): string | Mistake {
 function readPath(value: unknown): string | Mistake {
   const path = readShortText(value);
   if (path instanceof Mistake) return path;
-  if (!path.startsWith('/'))
-    return new Mistake('must start with a slash', `write the path alone, such as "/${path.split('/').at(-1)}"`);
+  if (!path.startsWith('/')) return new Mistake('must start with a slash', 'write the path alone, such as "/healthz"');
   if (!/^[\x21-\x7e]*$/.test(path) || path.includes('#'))
     return new Mistake(
       'has characters that a request cannot carry',
-      `write "${encodeURI(path).replaceAll('#', '%23')}"`,
+      // Not what follows a question mark, which may be a secret.
+      `write "${encodeURI(path).replaceAll('#', '%23').replace(/\?.*/s, '?…')}"`,
     );
   return path;
 }
@@ -99,8 +99,6 @@ const reserved: Readonly<Record<string, string>> = {
 };
 
 function headerMistake(name: string, value: unknown): Mistake | null {
-  if (!/^[!#$%&'*+.^_`|~0-9a-z-]{1,100}$/i.test(name))
-    return new Mistake('is not the name of a header', 'use letters, digits and hyphens');
   const fix = reserved[name.toLowerCase()];
   if (fix !== undefined) return new Mistake('is a header that a check sets itself', fix);
   if (typeof value !== 'string') return new Mistake('must be a text', 'write it in quotes');
@@ -116,6 +114,15 @@ const headers = z.unknown().transform((input, ctx): readonly (readonly [string, 
   }
   const entries = new Map<string, string>();
   for (const [name, value] of Object.entries(input)) {
+    if (!/^[!#$%&'*+.^_`|~0-9a-z-]{1,100}$/i.test(name)) {
+      // Not at its place, which would show a header that was written as one text.
+      report(
+        ctx,
+        [],
+        new Mistake('have a name that is none', 'use letters, digits and hyphens: {"x-check": "pilotfish"}'),
+      );
+      continue;
+    }
     const lower = name.toLowerCase();
     const twin = entries.has(lower) ? new Mistake('is there twice', 'keep one: case makes no difference') : null;
     const mistake = headerMistake(name, value) ?? twin;

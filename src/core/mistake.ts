@@ -26,18 +26,44 @@ export function shown(value: unknown): string {
   return text.length > longestValue ? `${text.slice(0, longestValue)}…` : text;
 }
 
-/** Of a field or in a value: what checks send to prove who they are, also where it is misspelt or misplaced. */
-const telling = /header|authorization|cookie|token|secret|passw/i;
+/** Fields of a check that never have a secret, wherever in the check they are. */
+const open: readonly unknown[] = [
+  'type',
+  'port',
+  'interval',
+  'timeout',
+  'fastInterval',
+  'downInterval',
+  'rise',
+  'fall',
+  'method',
+  'status',
+  'verify',
+  'sni',
+];
+
+/** Has the text anything of a check? */
+export function mentionsChecks(text: string): boolean {
+  return /check/i.test(text);
+}
 
 /**
- * A value of the desired state as a message shows it. Headers of a check may prove who it is, and messages end up in
- * journals and before everybody who asks for rejected keys.
+ * A value of the desired state as a message shows it: without what a check may send to prove who it is, misspelt or misplaced. Messages
+ * end up in journals and before everybody who asks for rejected keys.
  *
  * @param path of the field
  */
 export function shownOfState(value: unknown, path: readonly PropertyKey[] = []): string {
   const text = shown(value);
-  return value !== undefined && telling.test(`${fieldPath(path)} ${text}`) ? 'what may be a secret' : text;
+  // Nothing, and what is empty.
+  if (value === undefined || value === null || text.length <= 2) return text;
+  const [section, , field] = path;
+  if (section === 'checks') {
+    if (open.includes(field)) return text;
+    // The way to ask a server for its health, but for what follows a question mark or comes before an at sign.
+    return field === 'path' && /^"[^?@]*"$/.test(text) ? text : 'what may be a secret';
+  }
+  return mentionsChecks(JSON.stringify(value)) ? 'what may be a secret' : text;
 }
 
 /** `['checks', 0, 'port']` as `checks[0].port`. */

@@ -19,7 +19,7 @@ import {
   report,
   wholeNumber,
 } from './fields.ts';
-import { Mistake, type Problem, shown, shownOfState } from './mistake.ts';
+import { Mistake, mentionsChecks, type Problem, shownOfState } from './mistake.ts';
 import type { Address, Pool, Real, Settings, Vip } from './model.ts';
 import { encaps, onDownModes, protocols, realStates } from './model.ts';
 import { DEFAULT_SEED } from './seed.ts';
@@ -193,13 +193,12 @@ export function readValue<K extends ItemKind>(kind: K, raw: string): ItemValues[
   try {
     json = JSON.parse(raw);
   } catch (error) {
-    const value = shownOfState(raw);
     return [
       {
         field: '',
-        value,
+        value: shownOfState(raw),
         // Which quotes what stands where JSON ends.
-        message: value === shown(raw) ? `is not JSON: ${(error as SyntaxError).message}` : 'is not JSON',
+        message: mentionsChecks(raw) ? 'is not JSON' : `is not JSON: ${(error as SyntaxError).message}`,
         fix: 'write the value as a JSON object',
       },
     ];

@@ -188,6 +188,21 @@ describe('readConfig', () => {
     );
   });
 
+  it.each(['>', '|', ']', '}', '"a" ', '*', '&a &', '!', '%', '@', '`'])(
+    'quotes no password that starts with %s and is written without quotes',
+    (start) => {
+      const messageOf = (end: string): string => {
+        try {
+          return JSON.stringify(parseYaml(`etcd:\n  other: ${start}hunter2${end}\n`, 'agent.yaml', 'PF_CONFIG'));
+        } catch (error) {
+          return (error as Error).message;
+        }
+      };
+      const messages = ['', '\n  more: 1', ': b'].map(messageOf).filter((message) => message.includes('not YAML'));
+      expect(messages.join('\n')).not.toContain('hunter2');
+    },
+  );
+
   it.each([
     ['a number and a text', '1: a\n"1": b\n', 'line 2, column 1'],
     ['an inner one, in JSON', '{"a": {"b": 1,\n "b": 2}}', 'line 2, column 2'],

@@ -135,7 +135,8 @@ const cases: readonly (readonly [check: Written, place: string, message: string,
   [{ type: 'http', headers: ['a: b'] }, '.headers', 'must be an object', 'write names and values: {"x-check": "pilotfish"}'],
   [{ type: 'http', headers: { Host: 'a' } }, '.headers.Host', 'is a header that a check sets itself', 'write the field "host" of the check instead'],
   [{ type: 'http', headers: { Connection: 'close' } }, '.headers.Connection', 'is a header that a check sets itself', 'remove it: every check has a connection of its own'],
-  [{ type: 'http', headers: { 'a b': 'c' } }, '.headers.a b', 'is not the name of a header', 'use letters, digits and hyphens'],
+  [{ type: 'http', headers: { 'a b': 'c' } }, '.headers', 'have a name that is none', 'use letters, digits and hyphens: {"x-check": "pilotfish"}'],
+  [{ type: 'http', path: '/ä?token=x' }, '.path', 'has characters that a request cannot carry', 'write "/%C3%A4?…"'],
   [{ type: 'http', headers: { a: 1 } }, '.headers.a', 'must be a text', 'write it in quotes'],
   [{ type: 'http', headers: { a: 'b\nc' } }, '.headers.a', 'must be at most 1000 characters of ASCII in one line', 'leave out all others'],
   [{ type: 'http', headers: { a: 'b', A: 'c' } }, '.headers.A', 'is there twice', 'keep one: case makes no difference'],
@@ -163,23 +164,48 @@ describe('a mistake in a check by HTTP is reported with place, message and fix',
   });
 });
 
+const HUNTER = 'hunter2';
+const long = { type: 'http', port: 8080, path: '/healthz', interval: '2s', timeout: '1s', status: '200-299' };
+
 it.each([
-  ['a header', [{ type: 'http', headers: { authorization: 'Bearer hunter2\n' } }]],
-  ['all headers', [{ type: 'http', headers: ['authorization: Bearer hunter2'] }]],
-  ['a field that is misspelt', [{ type: 'http', header: { 'x-auth': 'hunter2' } }]],
-  ['a field in the wrong place', [{ type: 'http', authorization: 'hunter2' }]],
-  ['a check that is no list', { type: 'http', headers: { 'x-auth': 'hunter2' } }],
+  ['a header', [{ ...long, headers: { authorization: `Bearer ${HUNTER}\n` } }]],
+  ['a header written as one text', [{ ...long, headers: { [`authorization: Bearer ${HUNTER}`]: '' } }]],
+  ['the headers', [{ ...long, headers: [`authorization: Bearer ${HUNTER}`] }]],
+  ['a field that is misspelt', [{ ...long, haeders: { 'x-api-key': HUNTER } }]],
+  ['a field in the wrong place', [{ ...long, 'x-api-key': HUNTER }]],
+  ['a path', [{ ...long, path: `healthz?api_key=${HUNTER}` }]],
+  ['a path that is a URL', [{ ...long, path: `http://admin:${HUNTER}@10.0.0.1/healthz` }]],
+  ['a path with characters that cannot be', [{ ...long, path: `/healthz ?api_key=${HUNTER}` }]],
+  ['a host', [{ ...long, host: `admin:${HUNTER}@www.example.com` }]],
+  ['a check that is no object', [`curl -H "authorization: ${HUNTER}"`]],
+  ['the list of checks', { ...long, headers: { 'x-auth': HUNTER } }],
 ])('shows no secret where %s is a mistake', (_, checks) => {
   const text = JSON.stringify(readValue('pool', JSON.stringify({ checks })));
   expect(text).toContain('what may be a secret');
-  expect(text).not.toContain('hunter2');
-  const broken = JSON.stringify(readValue('pool', JSON.stringify({ checks }).replace('hunter2', '"hunter2')));
-  expect(broken).toContain('is not JSON');
-  expect(broken).not.toContain('hunter2');
+  expect(text).not.toContain(HUNTER);
+});
+
+it.each([
+  ['without quotes', (text: string) => text.replace(`"${HUNTER}"`, HUNTER)],
+  ['with one too many', (text: string) => text.replace(HUNTER, `"${HUNTER}`)],
+])('shows no secret that stands in what is no JSON: %s', (_, spoil) => {
+  const raw = spoil(JSON.stringify({ checks: [{ ...long, headers: { authorization: HUNTER } }] }));
+  const text = JSON.stringify(readValue('pool', raw));
+  expect(text).toContain('is not JSON');
+  expect(text).not.toContain(HUNTER);
 });
 
 it('shows other values as they are', () => {
-  expect(readValue('pool', '{"checks":[{"type":"http","path":"healthz"}]}')).toMatchObject([{ value: '"healthz"' }]);
+  const values = (value: string) => (readValue('pool', value) as { value: string }[]).map((problem) => problem.value);
+  expect(values('{"checks":[{"type":"http","path":"healthz","port":"80","headers":null}]}')).toEqual([
+    '"80"',
+    '"healthz"',
+    'null',
+  ]);
+  expect(values('{"encap":"gre"}')).toEqual(['"gre"']);
+  expect(readValue('pool', '{"encap":gue}')).toMatchObject([
+    { value: '"{\\"encap\\":gue}"', message: expect.stringMatching('is not JSON: Unexpected token') },
+  ]);
 });
 
 it('reports every mistake of a check', () => {
