@@ -186,7 +186,7 @@ export const sendingMutations: readonly Mutation[] = [
     name: 'outer-header-not-counted',
     file: 'pilotfish.bpf.c',
     find: 'p->length + outer_size(p->real, encap) <= settings.room',
-    replace: 'p->length <= settings.room',
+    replace: 'p->length + 0 * outer_size(p->real, encap) <= settings.room',
     breaks: 'packets longer than the MTU leave, and vanish',
     caughtBy: by('katran-faults', 'counts in the check against the MTU: what leaves with %s is never longer'),
   },
